@@ -1,0 +1,9 @@
+//! Says hello: `GET /hello?name=Ada`.
+
+use pumice::http::{Request, Response};
+
+#[pumice::function]
+fn hello(request: Request) -> Response {
+    let name = request.query("name").unwrap_or("world".into());
+    Response::text(format!("Hello, {name}! This is Rust.\n"))
+}

@@ -1,0 +1,166 @@
+//! A body on its way to the guest: of the request it answers, or of a response it asked for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use tokio::time::Sleep;
+
+use super::error::HttpFault;
+
+/// Where the bytes come from.
+#[derive(Debug, Default)]
+pub enum IncomingBody {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Hyper(hyper::body::Incoming),
+}
+
+/// The resource `incoming-body`. Its stream is a child that reads through it.
+pub(crate) struct BodyReader {
+    source: IncomingBody,
+    buffer: Bytes,
+    end: Option<Result<Option<HeaderMap>, HttpFault>>,
+    pub(crate) stream_taken: bool,
+    stall: Option<Stall>,
+}
+
+/// The resource `future-trailers`: the body it came from, read to its end.
+pub(crate) struct FutureTrailers {
+    pub(crate) body: Box<BodyReader>,
+    pub(crate) taken: bool,
+}
+
+/// The longest wait between two chunks. It counts from when a read first found nothing.
+struct Stall {
+    longest: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a read that does not wait finds.
+pub(crate) enum Read {
+    Data(Bytes),
+    /// Nothing yet.
+    Empty,
+    End,
+    Fault(HttpFault),
+}
+
+impl BodyReader {
+    pub(crate) fn new(source: IncomingBody) -> Self {
+        BodyReader {
+            source,
+            buffer: Bytes::new(),
+            end: None,
+            stream_taken: false,
+            stall: None,
+        }
+    }
+
+    /// Errs with [`HttpFault::ReadTimeout`] when nothing comes for `longest`. Reading then needs tokio's timer.
+    pub(crate) fn with_stall(mut self, longest: Duration) -> Self {
+        self.stall = Some(Stall {
+            longest,
+            sleep: None,
+        });
+        self
+    }
+
+    /// Ready when `read` will not answer [`Read::Empty`].
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.buffer.is_empty() && self.end.is_none() {
+            match &mut self.source {
+                IncomingBody::Empty => self.end = Some(Ok(None)),
+                IncomingBody::Full(bytes) => {
+                    self.buffer = std::mem::take(bytes);
+                    self.source = IncomingBody::Empty;
+                }
+                IncomingBody::Hyper(incoming) => match Pin::new(incoming).poll_frame(cx) {
+                    Poll::Ready(frame) => {
+                        if let Some(stall) = &mut self.stall {
+                            stall.sleep = None;
+                        }
+                        match frame {
+                            Some(Ok(frame)) => match frame.into_data() {
+                                Ok(data) => self.buffer = data,
+                                Err(frame) => self.end = Some(Ok(frame.into_trailers().ok())),
+                            },
+                            Some(Err(error)) => self.end = Some(Err(error.into())),
+                            None => self.end = Some(Ok(None)),
+                        }
+                    }
+                    Poll::Pending => {
+                        let Some(Stall { longest, sleep }) = &mut self.stall else {
+                            return Poll::Pending;
+                        };
+                        let sleep =
+                            sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(*longest)));
+                        if sleep.as_mut().poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                        self.end = Some(Err(HttpFault::ReadTimeout));
+                        self.source = IncomingBody::Empty;
+                    }
+                },
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Up to `max` bytes, without waiting.
+    pub(crate) fn read(&mut self, max: usize) -> Read {
+        if self.buffer.is_empty() && self.end.is_none() {
+            // What is there already is found without a waker; whoever waits polls again with his.
+            let _ = self.poll_ready(&mut Context::from_waker(std::task::Waker::noop()));
+        }
+        if !self.buffer.is_empty() {
+            return Read::Data(self.buffer.split_to(max.min(self.buffer.len())));
+        }
+        match &self.end {
+            None => Read::Empty,
+            Some(Ok(_)) => Read::End,
+            Some(Err(fault)) => Read::Fault(fault.clone()),
+        }
+    }
+
+    /// Reads on to the end, throwing data away, and is ready when the trailers are known.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.end.is_none() {
+            self.buffer = Bytes::new();
+            if self.poll_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The trailers, once `poll_end` is ready.
+    pub(crate) fn take_end(&mut self) -> Option<Result<Option<HeaderMap>, HttpFault>> {
+        self.end.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_memory_reads_to_its_end() {
+        let mut body = BodyReader::new(IncomingBody::Full("hello".into()));
+        let mut read = |max| match body.read(max) {
+            Read::Data(bytes) => bytes,
+            Read::End => "end".into(),
+            Read::Empty | Read::Fault(_) => "?".into(),
+        };
+        assert_eq!(read(2), "he");
+        assert_eq!(read(9), "llo");
+        assert_eq!(read(9), "end");
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(body.poll_end(&mut cx).is_ready());
+        assert_eq!(body.take_end(), Some(Ok(None)));
+    }
+}

@@ -1,0 +1,25 @@
+use crate::HostCtx;
+use crate::bindings::pumice::platform::identity;
+
+impl identity::Host for HostCtx {
+    fn caller(&mut self) -> wasmtime::Result<identity::Who> {
+        self.charge(self.caller.claims.len())?;
+        Ok(identity::Who {
+            role: self.caller.role.as_str().to_owned(),
+            user_id: self.caller.user_id.map(|id| id.to_string()),
+            claims: self.caller.claims.as_ref().to_owned(),
+        })
+    }
+
+    fn app(&mut self) -> wasmtime::Result<String> {
+        Ok(self.entry.app.as_str().to_owned())
+    }
+
+    fn has_permission(
+        &mut self,
+        permission: String,
+    ) -> wasmtime::Result<Result<bool, identity::Error>> {
+        self.charge(permission.len())?;
+        Ok(Err(identity::Error::NotConfigured))
+    }
+}

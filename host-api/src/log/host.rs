@@ -1,0 +1,27 @@
+use super::Level;
+use crate::HostCtx;
+use crate::bindings::pumice::platform::log;
+
+impl log::Host for HostCtx {
+    fn write(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let size = fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>();
+        self.charge(message.len() + size)?;
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.log.write(&self.entry, level, &message, &fields);
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! `pumice dev`: serves the app of a folder, and rebuilds and redeploys what changes in it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::Report;
+use super::project::{Bundle, Project};
+use super::serve::{environment, environment_all};
+use crate::config::Config;
+use crate::functions::App;
+use crate::node::Node;
+use crate::services::platform::Platform;
+use crate::{server, telemetry};
+
+/// How often the folder is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
+
+pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::Result<()> {
+    telemetry::start(Some(environment("RUST_LOG").as_deref().unwrap_or("warn")));
+    let project = Project::open(folder)?;
+    let (manifest, _) = project.manifest()?;
+    let data = project.state().join("data");
+    std::fs::create_dir_all(&data)?;
+    let config = Config::load(&data, environment_all(), &[("listen", listen.to_string())])?;
+    let node = Node::start(config, Some(manifest.name.clone())).await?;
+    let app = match node.platform.app(&manifest.name) {
+        Ok(app) => app,
+        Err(_) => node.platform.create_app(&manifest.name).await?,
+    };
+    let facts = json!({
+        "url": node.url, "app": app.name, "anon_key": app.keys.anon(), "service_role_key": app.keys.service_role(),
+    });
+    let file = project.state().join("dev.json");
+    std::fs::write(&file, serde_json::to_vec_pretty(&facts)?)
+        .with_context(|| format!("{} cannot be written", file.display()))?;
+    event(
+        report,
+        "serving",
+        &facts,
+        &format!("serving {} at {}", app.name, node.url),
+    );
+
+    let (platform, url) = (node.platform.clone(), node.url.clone());
+    let watcher = std::thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn({
+            let report = Report::new(report.is_json());
+            let handle = tokio::runtime::Handle::current();
+            move || watch(project, &platform, &app, &url, &report, &handle)
+        })?;
+    node.serve(server::stop_signal()).await;
+    // It ends with the process; a build under way is not waited for.
+    drop(watcher);
+    Ok(())
+}
+
+/// Builds and deploys now and after each change. Whatever fails, the old revision goes on serving.
+fn watch(
+    mut project: Project,
+    platform: &Platform,
+    app: &Arc<App>,
+    url: &str,
+    report: &Report,
+    handle: &tokio::runtime::Handle,
+) {
+    loop {
+        let seen = project.watched();
+        match build_and_deploy(&mut project, platform, app, handle) {
+            Ok((answer, took)) => {
+                let text = format!(
+                    "revision {} is live at {url} ({} ms)",
+                    answer["revision"],
+                    took.as_millis()
+                );
+                event(report, "deployed", &answer, &text);
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                let still = app.revision.load().as_ref().map(|revision| revision.number);
+                let rest = still.map_or_else(String::new, |number| {
+                    format!("\nrevision {number} goes on serving")
+                });
+                event(
+                    report,
+                    "failed",
+                    &json!({ "error": text, "serving": still }),
+                    &format!("error: {text}{rest}"),
+                );
+            }
+        }
+        while project.watched() == seen {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+fn build_and_deploy(
+    project: &mut Project,
+    platform: &Platform,
+    app: &Arc<App>,
+    handle: &tokio::runtime::Handle,
+) -> anyhow::Result<(Value, Duration)> {
+    let began = std::time::Instant::now();
+    project.build(&Report::new(false))?;
+    let Bundle {
+        name,
+        manifest,
+        files,
+        sources,
+    } = project.bundle()?;
+    anyhow::ensure!(
+        name == app.name,
+        "the app is called `{name}` now; stop `pumice dev` and start it again"
+    );
+    let deployed = handle.block_on(async {
+        for (digest, source) in &sources {
+            if !tokio::fs::try_exists(app.blob(*digest)).await? {
+                platform
+                    .put_blob(app, *digest, &tokio::fs::read(source).await?)
+                    .await?;
+            }
+        }
+        platform
+            .deploy(app, &manifest, files)
+            .await
+            .map_err(|error| super::remote::explain(&error))
+    })?;
+    Ok((serde_json::to_value(deployed)?, began.elapsed()))
+}
+
+fn event(report: &Report, name: &str, data: &Value, text: &str) {
+    let mut data = data.clone();
+    data["event"] = name.into();
+    report.data(&data, |_| println!("{text}"));
+}

@@ -1,0 +1,60 @@
+//! `pumice serve`: all apps of a data folder.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::node::Node;
+use crate::{server, telemetry};
+
+/// The threads that serve. Guests run on them and pause every 0.2 ms of work; looking for I/O after
+/// every 13 polls and not after 61 keeps a node full of spinners answering within a few ms.
+///
+/// # Errors
+/// When no threads can be started.
+pub fn tokio_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(13)
+        .on_thread_start(wasmtime::Engine::tls_eager_initialize)
+        .build()?;
+    Ok(runtime)
+}
+
+pub async fn run(data: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> {
+    telemetry::start(environment("RUST_LOG").as_deref());
+    let flags: Vec<(&str, String)> = listen
+        .map(|listen| ("listen", listen.to_string()))
+        .into_iter()
+        .collect();
+    let config = Config::load(data, environment_all(), &flags)?;
+    let node = Node::start(config, None).await?;
+    println!("{}", node.url);
+    let stop = server::stop_signal();
+    node.serve(stop).await;
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is read here, once, and handed on"
+)]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is read here, once, and handed on"
+)]
+pub fn environment_all() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// The folder a command works in.
+pub fn current_folder() -> anyhow::Result<std::path::PathBuf> {
+    std::env::current_dir().context("the current folder cannot be read")
+}

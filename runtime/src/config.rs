@@ -1,0 +1,199 @@
+//! The server's settings: defaults, then `server.toml` in the data folder, then `PUMICE_*`, then
+//! flags. Unknown keys are errors, and all faults are reported together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::limits;
+
+/// Settings of one server process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    /// Apps are reached at `<app>.<domain>`.
+    pub domain: String,
+    /// Where the server is reached from outside; its listening address if not set.
+    pub public_url: Option<String>,
+    /// Private networks that guests may reach, such as `10.1.0.0/16`: none by default.
+    pub allow_private: Vec<ipnet::IpNet>,
+    pub node: limits::Node,
+}
+
+/// What is wrong with the settings, all of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(Vec<String>);
+
+/// The keys of `server.toml`; `PUMICE_<KEY>` in the environment.
+const KEYS: &[&str] = &[
+    "listen",
+    "domain",
+    "public_url",
+    "allow_private",
+    "instances",
+    "app_instances",
+    "app_queue",
+    "queue_wait_ms",
+    "connections",
+];
+
+impl Config {
+    /// The settings for the data folder `data`. `environment` and `flags` override the file.
+    ///
+    /// # Errors
+    /// Every fault, each with what to write instead.
+    pub fn load(
+        data: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Config, ConfigError> {
+        let file = data.join("server.toml");
+        let mut faults = Vec::new();
+        let mut values: BTreeMap<String, (String, String)> = BTreeMap::new();
+        match std::fs::read_to_string(&file) {
+            Ok(text) => match text.parse::<toml::Table>() {
+                Ok(table) => {
+                    for (key, value) in table {
+                        let text = match value {
+                            toml::Value::String(text) => text,
+                            toml::Value::Array(items) => items
+                                .iter()
+                                .map(|item| item.as_str().unwrap_or("?"))
+                                .collect::<Vec<_>>()
+                                .join(","),
+                            other => other.to_string(),
+                        };
+                        values.insert(key, (text, "server.toml".to_owned()));
+                    }
+                }
+                Err(error) => faults.push(format!("server.toml: {error}")),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => faults.push(format!("{}: {error}", file.display())),
+        }
+        for (name, value) in environment {
+            if let Some(key) = name.strip_prefix("PUMICE_").map(str::to_ascii_lowercase)
+                && KEYS.contains(&key.as_str())
+            {
+                values.insert(key, (value, name));
+            }
+        }
+        for (key, value) in flags {
+            values.insert((*key).to_owned(), (value.clone(), format!("--{key}")));
+        }
+
+        let mut config = Config {
+            data: data.to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            domain: "localhost".to_owned(),
+            public_url: None,
+            allow_private: Vec::new(),
+            node: limits::Node::default(),
+        };
+        for (key, (value, place)) in values {
+            if let Err(fix) = config.set(&key, &value) {
+                faults.push(format!("{place}: `{key}` is `{value}`; {fix}"));
+            }
+        }
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(faults))
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let count = |max: u32| match value.parse::<u32>() {
+            Ok(number) if (1..=max).contains(&number) => Ok(number),
+            _ => Err(format!("write a whole number from 1 to {max}")),
+        };
+        match key {
+            "listen" => {
+                self.listen = value
+                    .parse()
+                    .map_err(|_| "write an address such as 127.0.0.1:8787".to_owned())?
+            }
+            "domain" => self.domain = value.trim_matches('.').to_ascii_lowercase(),
+            "public_url" => {
+                let url: url::Url = value
+                    .parse()
+                    .map_err(|_| "write a URL such as https://api.example.com".to_owned())?;
+                self.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
+            }
+            "allow_private" => {
+                let nets = value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|net| !net.is_empty())
+                    .map(str::parse);
+                self.allow_private = nets
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| "write networks such as [\"10.1.0.0/16\"]".to_owned())?;
+            }
+            "instances" => self.node.instances = count(10_000)?,
+            "app_instances" => self.node.app_instances = count(10_000)?,
+            "app_queue" => self.node.app_queue = count(100_000)?,
+            "queue_wait_ms" => {
+                self.node.queue_wait = Duration::from_millis(u64::from(count(60_000)?))
+            }
+            "connections" => self.node.connections = count(1_000_000)? as usize,
+            _ => return Err(format!("the keys are {}", KEYS.join(", "))),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_places_win_and_faults_are_told_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = |environment: &[(&str, &str)], flags: &[(&str, String)]| {
+            let environment = environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Config::load(
+                folder.path(),
+                environment.collect::<Vec<_>>().into_iter(),
+                flags,
+            )
+        };
+        assert_eq!(load(&[], &[]).unwrap().listen.port(), 8787);
+        std::fs::write(
+            folder.path().join("server.toml"),
+            "listen = \"127.0.0.1:1\"\ninstances = 7\nallow_private = [\"10.0.0.0/8\"]\n",
+        )
+        .unwrap();
+        let config = load(&[("PUMICE_LISTEN", "127.0.0.1:2")], &[]).unwrap();
+        assert_eq!(
+            (
+                config.listen.port(),
+                config.node.instances,
+                config.allow_private.len()
+            ),
+            (2, 7, 1)
+        );
+        let config = load(
+            &[("PUMICE_LISTEN", "127.0.0.1:2")],
+            &[("listen", "127.0.0.1:3".to_owned())],
+        )
+        .unwrap();
+        assert_eq!(config.listen.port(), 3);
+
+        std::fs::write(
+            folder.path().join("server.toml"),
+            "listn = 1\ninstances = 0\n",
+        )
+        .unwrap();
+        let text = load(&[], &[]).unwrap_err().to_string();
+        assert!(
+            text.contains("`listn`") && text.contains("`instances` is `0`; write a whole number"),
+            "{text}"
+        );
+    }
+}

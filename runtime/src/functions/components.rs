@@ -1,0 +1,88 @@
+//! Components in memory, loaded when first called and shared by everyone who deployed the same
+//! bytes: compiled code holds nothing of an app.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use pumice_host_api::HostCtx;
+use pumice_host_api::bindings::IncomingHandlerIndex;
+use wasmtime::component::Linker;
+
+use crate::digest::Digest;
+use crate::engine::artifact::{ArtifactError, ArtifactStore};
+use crate::invoke::LoadedComponent;
+
+pub struct Components {
+    artifacts: ArtifactStore,
+    linker: Linker<HostCtx>,
+    loaded: Mutex<HashMap<Digest, Weak<LoadedComponent>>>,
+    /// Concurrent first calls load once.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Components {
+    pub fn new(artifacts: ArtifactStore, linker: Linker<HostCtx>) -> Components {
+        Components {
+            artifacts,
+            linker,
+            loaded: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Compiles if there is no valid artifact yet; says whether it did.
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::prepare`].
+    pub async fn prepare(&self, digest: Digest, wasm: &Path) -> Result<bool, ArtifactError> {
+        self.artifacts.prepare(digest, wasm).await
+    }
+
+    /// # Errors
+    /// As [`ArtifactStore::load`]; [`ArtifactError::Load`] also when an import or the export does not
+    /// have the type it must have.
+    pub async fn load(
+        &self,
+        digest: Digest,
+        wasm: &Path,
+    ) -> Result<Arc<LoadedComponent>, ArtifactError> {
+        if let Some(found) = self.loaded(digest) {
+            return Ok(found);
+        }
+        let _one = self.loading.lock().await;
+        if let Some(found) = self.loaded(digest) {
+            return Ok(found);
+        }
+        let component = self.artifacts.load(digest, wasm).await?;
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(ArtifactError::Load)?;
+        let handler = IncomingHandlerIndex::find(&pre).ok_or(ArtifactError::NoHandler)?;
+        let code = Arc::new(LoadedComponent { pre, handler });
+        let mut loaded = self.loaded.lock();
+        loaded.retain(|_, code| code.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&code));
+        Ok(code)
+    }
+
+    /// Deletes the artifacts of components that no app has any more.
+    pub async fn forget_all_but(&self, kept: &BTreeSet<Digest>) {
+        self.artifacts.forget_all_but(kept).await;
+    }
+
+    /// Components in memory now.
+    pub fn count(&self) -> usize {
+        self.loaded
+            .lock()
+            .values()
+            .filter(|code| code.strong_count() > 0)
+            .count()
+    }
+
+    fn loaded(&self, digest: Digest) -> Option<Arc<LoadedComponent>> {
+        self.loaded.lock().get(&digest)?.upgrade()
+    }
+}

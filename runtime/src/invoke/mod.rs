@@ -1,0 +1,447 @@
+//! The one door into guest code.
+//!
+//! [`Invoker::function`] admits, makes a fresh instance, calls it under three meters and records what
+//! became of it. Every kind of entry goes the same way; nothing outside this module calls a guest.
+
+pub mod admission;
+mod outcome;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use pumice_host_api::bindings::{IncomingHandlerIndex, IncomingRequest, ResponseOutparam};
+use pumice_host_api::{
+    Caller, Entry, Exceeded, GuestBody, HostCtx, IncomingBody, InvocationId, LogSink,
+    ResponseHandle,
+};
+use rustix::thread::ClockId;
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+
+pub use self::outcome::{InvokeError, Limit, Metering, Outcome, Sampler};
+
+use self::admission::{AppShare, Gate, Pass, Refused, Slices, Turns};
+use crate::limits::{self, Limits};
+use crate::logs::{self, Logs, Record};
+use crate::server::RequestId;
+
+/// What there is one of in a node: everything an invocation passes through.
+pub struct Invoker {
+    engine: Engine,
+    gate: Arc<Gate>,
+    slices: Slices,
+    logs: Logs,
+    guest_log: Arc<dyn LogSink>,
+    pub metering: Metering,
+}
+
+/// What is invoked: an entry of an app's revision with its code loaded.
+pub struct Target {
+    pub entry: Arc<Entry>,
+    pub limits: Limits,
+    pub app: Arc<AppGuests>,
+    pub code: Arc<LoadedComponent>,
+}
+
+/// What the invocations of one app share.
+pub struct AppGuests {
+    pub share: AppShare,
+    pub sampler: Sampler,
+}
+
+/// A component ready to instantiate, and its handler's place in it.
+pub struct LoadedComponent {
+    pub pre: InstancePre<HostCtx>,
+    pub handler: IncomingHandlerIndex,
+}
+
+/// The body of a function's response.
+pub enum FunctionBody {
+    /// The guest has ended, and this is all of it.
+    Whole(Bytes),
+    /// The guest is still at work; dropping the body before its end cancels it.
+    Stream { body: GuestBody, guest: Running },
+}
+
+/// A guest that outlives the head of its response. Dropping it cancels the guest, unless its body
+/// is finished: what a guest does after that is bounded by its limits alone.
+pub struct Running {
+    task: JoinHandle<()>,
+    handle: ResponseHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.handle.is_finished() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Invoker {
+    pub fn new(engine: Engine, node: &limits::Node, logs: Logs) -> Invoker {
+        Invoker {
+            engine,
+            gate: Gate::new(node.instances, node.instances, node.queue_wait),
+            slices: Slices::new(node),
+            guest_log: Arc::new(logs.clone()),
+            logs,
+            metering: Metering::default(),
+        }
+    }
+
+    /// Guests alive now.
+    pub fn running(&self) -> u32 {
+        self.gate.taken()
+    }
+
+    /// Calls a function with `request`; returns as soon as the head of its response is known.
+    ///
+    /// # Errors
+    /// Every [`InvokeError`] that can happen before the head is sent. Later ones cut the body short.
+    pub async fn function(
+        self: &Arc<Invoker>,
+        target: Arc<Target>,
+        caller: Caller,
+        request_id: RequestId,
+        request: Request<IncomingBody>,
+    ) -> Result<Response<FunctionBody>, InvokeError> {
+        let passes = self.admit(&target.app.share).await?;
+        let mut invocation = Invocation::new(self.clone(), target, caller, request_id, passes);
+        let host = |error: wasmtime::Error| InvokeError::Host(format!("{error:#}"));
+        let context = invocation.store.data_mut();
+        let request = context.incoming_request(request).map_err(host)?;
+        let (outparam, handle) = context.response_outparam().map_err(host)?;
+        let span = invocation.span();
+        let mut guest = Box::pin(
+            invocation
+                .run(Call::Function { request, outparam })
+                .instrument(span),
+        );
+
+        // Most guests end in their first poll, head and body complete: no task, no channel.
+        let (head, ended) = poll_fn(|cx| {
+            let ended = match guest.as_mut().poll(cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => true,
+                Poll::Pending => false,
+            };
+            match handle.poll_head(cx) {
+                Poll::Ready(Ok(head)) => Poll::Ready(Ok((head, ended))),
+                Poll::Ready(Err(error)) => {
+                    Poll::Ready(Err(InvokeError::NoResponse(error.to_string())))
+                }
+                Poll::Pending if ended => Poll::Ready(Err(InvokeError::NoResponse(
+                    "it returned without one".to_owned(),
+                ))),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await?;
+
+        if ended && let Some(bytes) = handle.complete_body() {
+            return Ok(head.map(|()| FunctionBody::Whole(bytes)));
+        }
+        let body = handle.take_body();
+        // A guest that fails from here on drops its end of the body, which then breaks off.
+        let task = tokio::spawn(async move {
+            if !ended {
+                let _ = guest.await;
+            }
+        });
+        Ok(head.map(|()| FunctionBody::Stream {
+            body,
+            guest: Running { task, handle },
+        }))
+    }
+
+    async fn admit(&self, app: &AppShare) -> Result<(Pass, Pass), InvokeError> {
+        let refused = |_: Refused| InvokeError::Overloaded;
+        let app = app.gate.enter().await.map_err(refused)?;
+        let node = self.gate.enter().await.map_err(refused)?;
+        Ok((app, node))
+    }
+}
+
+/// The export to call, with its arguments.
+enum Call {
+    Function {
+        request: Resource<IncomingRequest>,
+        outparam: Resource<ResponseOutparam>,
+    },
+}
+
+/// One entry into guest code, from admission to its record.
+struct Invocation {
+    store: Store<HostCtx>,
+    target: Arc<Target>,
+    invoker: Arc<Invoker>,
+    request_id: RequestId,
+    began: Instant,
+    cpu: Duration,
+    recorded: bool,
+    _passes: (Pass, Pass),
+}
+
+impl Invocation {
+    fn new(
+        invoker: Arc<Invoker>,
+        target: Arc<Target>,
+        caller: Caller,
+        request_id: RequestId,
+        passes: (Pass, Pass),
+    ) -> Invocation {
+        let id = InvocationId(request_id.uuid());
+        let context = HostCtx::new(target.entry.clone(), caller, id, invoker.guest_log.clone());
+        let mut store = Store::new(&invoker.engine, context);
+        store.limiter(|context| context.limiter());
+        // What one host call may bring in at once; the sum over all calls is the host's own limit.
+        store
+            .set_hostcall_fuel(HOST_CALL_BYTES_AT_ONCE.min(target.limits.host_call_bytes as usize));
+        store.call_hook(|mut store, hook| {
+            if hook.entering_host() {
+                store.data_mut().charge_call();
+            }
+            let price = store.data_mut().take_pending_fuel();
+            if price > 0 {
+                let left = store.get_fuel()?;
+                store.set_fuel(left.saturating_sub(price))?;
+            }
+            Ok(())
+        });
+        Invocation {
+            store,
+            target,
+            invoker,
+            request_id,
+            began: Instant::now(),
+            cpu: Duration::ZERO,
+            recorded: false,
+            _passes: passes,
+        }
+    }
+
+    fn span(&self) -> tracing::Span {
+        let entry = &self.target.entry;
+        tracing::debug_span!(
+            "invocation",
+            app.id = %entry.app_id,
+            revision.id = entry.revision,
+            component.name = entry.component.as_str(),
+            invocation.kind = entry.kind.as_str(),
+            request.id = %self.request_id,
+            outcome = tracing::field::Empty,
+            fuel = tracing::field::Empty,
+        )
+    }
+
+    /// Runs the guest to its end and records the outcome. Dropped before that, it records a
+    /// cancellation.
+    async fn run(mut self, call: Call) -> Result<(), InvokeError> {
+        let result = match self.metered(call).await {
+            Ok(ended) => ended.map_err(|error| self.classify(&error)),
+            Err(limit) => Err(InvokeError::Limit(limit)),
+        };
+        self.record(result.clone().err());
+        result
+    }
+
+    /// The guest's own end, or the clock that stopped it.
+    async fn metered(&mut self, call: Call) -> Result<wasmtime::Result<()>, Limit> {
+        let limits = &self.target.limits;
+        let fuel = self.store.set_fuel(limits.fuel);
+        let fuel = fuel.and_then(|()| {
+            self.store
+                .fuel_async_yield_interval(Some(limits::FUEL_YIELD_INTERVAL))
+        });
+        if let Err(error) = fuel {
+            return Ok(Err(error));
+        }
+        let mut meters = Meters {
+            cpu: &mut self.cpu,
+            cpu_max: limits.cpu,
+            wall: None,
+            wall_until: self.began + limits.wall,
+            turns: None,
+            app: &self.target.app.share,
+            node: &self.invoker.slices,
+        };
+        let code = &self.target.code;
+        let store = &mut self.store;
+        let mut guest = pin!(async move {
+            let instance = code.pre.instantiate_async(&mut *store).await?;
+            match call {
+                Call::Function { request, outparam } => {
+                    let handle = code.handler.load(&mut *store, &instance)?;
+                    handle.call_async(&mut *store, (request, outparam)).await
+                }
+            }
+        });
+        poll_fn(|cx| meters.poll(cx, guest.as_mut())).await
+    }
+
+    /// What stopped the guest, as `error` tells it.
+    fn classify(&self, error: &wasmtime::Error) -> InvokeError {
+        if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+            return InvokeError::Limit(match exceeded {
+                Exceeded::HostCallBytes(_) => Limit::HostCallBytes,
+                Exceeded::Handles(_) => Limit::Handles,
+                Exceeded::ResponseBytes(_) => Limit::ResponseBytes,
+                Exceeded::Memory(_) => Limit::Memory,
+                Exceeded::OutboundRequests(_) => Limit::OutboundRequests,
+                Exceeded::Fields { .. } => Limit::Fields,
+            });
+        }
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return InvokeError::Overloaded;
+        }
+        let trap = error.downcast_ref::<Trap>();
+        match trap {
+            Some(Trap::OutOfFuel) => return InvokeError::Limit(Limit::Fuel),
+            Some(Trap::StackOverflow) => return InvokeError::Limit(Limit::Stack),
+            _ => {}
+        }
+        if error.downcast_ref::<WasmBacktrace>().is_none() {
+            return InvokeError::Host(format!("{error:#}"));
+        }
+        // A guest that is refused memory gives up in its own way, usually by a trap.
+        if trap.is_some() && self.store.data().usage().memory_denied {
+            return InvokeError::Limit(Limit::Memory);
+        }
+        InvokeError::Trap {
+            message: error.root_cause().to_string(),
+            backtrace: backtrace(error),
+        }
+    }
+
+    fn record(&mut self, error: Option<InvokeError>) {
+        self.recorded = true;
+        let usage = self.store.data().usage();
+        let outcome = Outcome {
+            entry: self.target.entry.clone(),
+            request_id: self.request_id,
+            error,
+            fuel: self
+                .target
+                .limits
+                .fuel
+                .saturating_sub(self.store.get_fuel().unwrap_or(0)),
+            cpu: self.cpu,
+            wall: self.began.elapsed(),
+            memory_peak_bytes: usage.memory_peak_bytes as u64,
+            host_calls: usage.host_calls,
+            host_call_bytes: usage.host_call_bytes,
+        };
+        self.invoker.metering.record(&outcome);
+        if let Some(error @ InvokeError::Host(_)) = &outcome.error {
+            tracing::error!(app.id = %outcome.entry.app_id, request.id = %self.request_id, %error, "a host call failed");
+        }
+        tracing::Span::current()
+            .record(
+                "outcome",
+                outcome.error.as_ref().map_or("ok", InvokeError::name),
+            )
+            .record("fuel", outcome.fuel);
+        if outcome.error.is_some() || self.target.app.sampler.keep(Instant::now()) {
+            let body = logs::Body::Invocation(Box::new(outcome));
+            self.invoker.logs.write(Record {
+                app: self.target.entry.app_id,
+                at: SystemTime::now(),
+                body,
+            });
+        }
+    }
+}
+
+impl Drop for Invocation {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.record(Some(InvokeError::Cancelled));
+        }
+    }
+}
+
+/// The most that one host call may carry into the host: the largest sensible body in one piece.
+const HOST_CALL_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+
+/// The guest's functions on the stack, innermost first, without addresses.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let name = |frame: &wasmtime::FrameInfo| {
+        frame.func_name().map_or_else(
+            || format!("function {}", frame.func_index()),
+            |name| format!("{:#}", rustc_demangle::demangle(name)),
+        )
+    };
+    backtrace.frames().iter().map(name).collect()
+}
+
+/// The two clocks of an invocation, read around each poll of its guest. (The third meter, fuel, is
+/// the engine's.)
+struct Meters<'i> {
+    cpu: &'i mut Duration,
+    cpu_max: Duration,
+    /// Armed at the first pause: a guest that never pauses needs no timer.
+    wall: Option<Pin<Box<tokio::time::Sleep>>>,
+    wall_until: Instant,
+    turns: Option<Pin<Box<Turns>>>,
+    app: &'i AppShare,
+    node: &'i Slices,
+}
+
+impl Meters<'_> {
+    fn poll<F: Future>(
+        &mut self,
+        cx: &mut Context<'_>,
+        guest: Pin<&mut F>,
+    ) -> Poll<Result<F::Output, Limit>> {
+        if let Some(wall) = &mut self.wall
+            && wall.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(Limit::Wall));
+        }
+        let _turn = if *self.cpu > admission::BRIEF {
+            let turns = self
+                .turns
+                .get_or_insert_with(|| Box::pin(Turns::new(self.app, self.node)));
+            match turns.as_mut().poll(cx) {
+                Poll::Ready(turn) => turn,
+                Poll::Pending => return Poll::Pending,
+            }
+        } else {
+            None
+        };
+        let before = thread_cpu();
+        let polled = guest.poll(cx);
+        *self.cpu += thread_cpu().saturating_sub(before);
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if *self.cpu >= self.cpu_max => Poll::Ready(Err(Limit::Cpu)),
+            Poll::Pending => {
+                if self.wall.is_none() {
+                    let mut wall = Box::pin(tokio::time::sleep_until(self.wall_until.into()));
+                    if wall.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Err(Limit::Wall));
+                    }
+                    self.wall = Some(wall);
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Processor time of this thread: a machine that is busy with others costs the guest nothing.
+fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

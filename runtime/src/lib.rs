@@ -1,0 +1,17 @@
+//! Pumice as a process: engine, functions, entries and built-in services.
+
+pub mod cli;
+pub mod config;
+pub mod digest;
+pub mod engine;
+pub mod entries;
+pub mod error;
+pub mod functions;
+pub mod invoke;
+pub mod keyring;
+pub mod limits;
+pub mod logs;
+pub mod node;
+pub mod server;
+pub mod services;
+pub mod telemetry;

@@ -1,0 +1,226 @@
+//! One running server, put together from its parts.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pumice_host_api::EgressPolicy;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::engine;
+use crate::engine::artifact::ArtifactStore;
+use crate::entries::http::Entry;
+use crate::functions::components::Components;
+use crate::functions::{Registry, ServerFacts};
+use crate::invoke::Invoker;
+use crate::keyring::Keyring;
+use crate::logs::Logs;
+use crate::server::Server;
+use crate::services::platform::routes::Api;
+use crate::services::platform::{Parts, Platform, PlatformError, routes};
+
+/// A server that is ready to accept.
+pub struct Node {
+    pub platform: Arc<Platform>,
+    pub url: String,
+    logs: Logs,
+    registry: Arc<Registry>,
+    server: Arc<Server>,
+    listener: TcpListener,
+    _lock: File,
+}
+
+/// Where a running server is and what opens it: `platform.json` in the data folder, for the owner's
+/// eyes only. The command line finds the server by it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Contact {
+    pub url: String,
+    pub key: String,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{path} cannot be used: {source}")]
+    Data {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("another server uses this data folder; stop it first, or use another --data")]
+    InUse,
+    #[error("cannot listen at {address}: {source}; choose another with --listen")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
+    #[error(
+        "the engine does not start: {0:#}; lower `instances` in server.toml if memory cannot be reserved"
+    )]
+    Engine(wasmtime::Error),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+}
+
+impl Node {
+    /// Opens the data folder and listens. With `single_app`, that app answers at every host.
+    ///
+    /// # Errors
+    /// [`StartError`], each with what to do.
+    pub async fn start(config: Config, single_app: Option<String>) -> Result<Node, StartError> {
+        let began = Instant::now();
+        let Config {
+            data,
+            listen,
+            domain,
+            public_url,
+            allow_private,
+            node,
+        } = config;
+        let failed = |source| StartError::Data {
+            path: data.clone(),
+            source,
+        };
+        std::fs::create_dir_all(data.join("apps")).map_err(failed)?;
+        let data = data.canonicalize().map_err(failed)?;
+        let failed = |source| StartError::Data {
+            path: data.clone(),
+            source,
+        };
+        let lock = lock(&data)?;
+        let keyring = Keyring::open(&data).map_err(failed)?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| StartError::Listen {
+                address: listen,
+                source,
+            })?;
+        let address = listener.local_addr().map_err(failed)?;
+        let url = public_url.unwrap_or_else(|| format!("http://{address}"));
+
+        let runtime = engine::runtime_engine(&node).map_err(StartError::Engine)?;
+        let linker = engine::linker(&runtime).map_err(StartError::Engine)?;
+        let artifacts = ArtifactStore::open(
+            runtime.clone(),
+            &data.join("artifacts"),
+            keyring.artifacts(),
+        )
+        .map_err(failed)?;
+        let components = Arc::new(Components::new(artifacts, linker));
+        let logs = Logs::start(&data.join("apps")).map_err(failed)?;
+        let registry = Arc::new(Registry::default());
+        let platform = Platform::open(Parts {
+            keyring,
+            registry: registry.clone(),
+            components: components.clone(),
+            logs: logs.clone(),
+            data: data.clone(),
+            server: ServerFacts {
+                url: url.clone(),
+                single_app: single_app.is_some(),
+                egress: Arc::new(EgressPolicy { allow_private }),
+            },
+            node: node.clone(),
+        });
+        let platform = Arc::new(platform.await?);
+
+        let key = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        let contact = Contact {
+            url: format!("http://{address}"),
+            key,
+        };
+        contact.write(&data).map_err(failed)?;
+        let api = Api {
+            platform: platform.clone(),
+            logs: logs.clone(),
+            key: contact.key.as_str().into(),
+        };
+        let invoker = Arc::new(Invoker::new(runtime, &node, logs.clone()));
+        let server = Arc::new(Server {
+            registry: registry.clone(),
+            functions: Entry {
+                invoker,
+                components,
+            },
+            platform: routes::router(api),
+            domain,
+            single_app,
+            connections: node.connections,
+            ready: AtomicBool::new(true),
+            requests: AtomicU64::new(0),
+        });
+        tracing::info!(%url, apps = registry.all().len(), ready_ms = began.elapsed().as_millis() as u64, "ready");
+        Ok(Node {
+            platform,
+            url,
+            logs,
+            registry,
+            server,
+            listener,
+            _lock: lock,
+        })
+    }
+
+    /// Serves until `stop` resolves.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let sweeper = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(crate::limits::COMPONENT_IDLE);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                self.registry.sweep();
+            }
+        });
+        self.server.clone().run(self.listener, stop).await;
+        self.server.ready.store(false, Ordering::Relaxed);
+        sweeper.abort();
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.logs.flush()).await;
+    }
+}
+
+impl Contact {
+    const FILE: &str = "platform.json";
+
+    fn write(&self, data: &Path) -> std::io::Result<()> {
+        use std::io::Write as _;
+        let fresh = data.join("platform.json.tmp");
+        let _ = std::fs::remove_file(&fresh);
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(fresh, data.join(Self::FILE))
+    }
+
+    /// The contact of the server that last used `data`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn read(data: &Path) -> std::io::Result<Contact> {
+        Ok(serde_json::from_slice(&std::fs::read(
+            data.join(Self::FILE),
+        )?)?)
+    }
+}
+
+/// Holds the data folder for this process: two servers on one folder would overwrite each other.
+fn lock(data: &Path) -> Result<File, StartError> {
+    let failed = |source| StartError::Data {
+        path: data.to_owned(),
+        source,
+    };
+    let file = File::create(data.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}

@@ -1,0 +1,4 @@
+//! What Pumice has built in.
+
+pub mod auth;
+pub mod platform;

@@ -1,0 +1,587 @@
+//! The platform's own data: apps, their keys and secrets, their revisions; and the deployment that
+//! turns an uploaded bundle into what is served.
+
+pub mod routes;
+mod sql;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use chrono::{SecondsFormat, Utc};
+use pumice_host_api::AppId;
+use serde::Serialize;
+
+pub use self::sql::{AppRow, Files, RevisionRow, StoredFile};
+
+use self::sql::Sql;
+use crate::digest::Digest;
+use crate::engine::artifact::ArtifactError;
+use crate::engine::check::{self, CheckError};
+use crate::functions::components::Components;
+use crate::functions::manifest::{self, Fault, Manifest};
+use crate::functions::{App, PUBLIC, Registry, Revision, ServerFacts, app_folder, component_path};
+use crate::keyring::{Keyring, Unsealable};
+use crate::limits;
+use crate::logs::Logs;
+use crate::services::auth::{AppKeys, AuthError, StoredKeys, extract};
+
+/// Why the platform refuses or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    #[error("there is no app `{0}`; `pumice apps list` shows those there are")]
+    NoApp(String),
+    #[error("there is an app `{0}` already")]
+    AppExists(String),
+    #[error("`{0}` is no name; use 1 to 40 of a-z, 0-9 and -, beginning with a letter")]
+    InvalidName(String),
+    #[error("this server holds {0} apps, the most it may")]
+    TooManyApps(usize),
+    #[error("pumice.toml has {} fault(s)", .0.len())]
+    Manifest(Vec<Fault>),
+    #[error("`{0}` is no path of a bundle; files are components/<name>.wasm and public/…")]
+    InvalidPath(String),
+    #[error("the bundle has {0} files; {max} are the most", max = limits::REVISION_FILES_MAX)]
+    TooManyFiles(usize),
+    #[error("`{path}` has {bytes} bytes; {max} are the most")]
+    FileTooLarge { path: String, bytes: u64, max: u64 },
+    /// The bundle names content that was not uploaded yet.
+    #[error("{} file(s) of the bundle were not uploaded yet", .0.len())]
+    MissingBlobs(Vec<Digest>),
+    #[error("what was sent is not what its digest says; send it again")]
+    WrongDigest,
+    #[error("function `{function}`: {reason}")]
+    Component {
+        function: String,
+        reason: CheckError,
+    },
+    #[error("function `{function}`: {reason}")]
+    Artifact {
+        function: String,
+        reason: ArtifactError,
+    },
+    #[error("there is no revision {0} to go back to; `pumice apps list` shows the active one")]
+    NoRevision(i64),
+    #[error(
+        "`{0}` is no name of a secret; use A-Z, 0-9 and _, beginning with a letter and not with SUPABASE_"
+    )]
+    InvalidSecretName(String),
+    #[error("a secret has 1 to {max} bytes, and an app at most {count} secrets", max = limits::SECRET_BYTES_MAX, count = limits::SECRETS_MAX)]
+    SecretLimits,
+    #[error("there is no secret `{0}`")]
+    NoSecret(String),
+    #[error("the platform key is missing or wrong; it stands in the data folder's platform.json")]
+    Unauthorized,
+    #[error("the request is not understood: {0}")]
+    BadRequest(String),
+    #[error("the system database failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the data folder failed")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Sealed(#[from] Unsealable),
+    #[error(transparent)]
+    Keys(#[from] AuthError),
+    #[error("the system database holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// A finished deployment.
+#[derive(Debug, Serialize)]
+pub struct Deployed {
+    pub app: String,
+    pub revision: i64,
+    /// Components that had to be compiled; the others were known already.
+    pub compiled: usize,
+    pub functions: Vec<String>,
+}
+
+/// The apps of this server.
+pub struct Platform {
+    sql: Sql,
+    keyring: Keyring,
+    registry: Arc<Registry>,
+    components: Arc<Components>,
+    logs: Logs,
+    data: PathBuf,
+    server: ServerFacts,
+    node: limits::Node,
+}
+
+/// What a platform works with.
+pub struct Parts {
+    pub keyring: Keyring,
+    pub registry: Arc<Registry>,
+    pub components: Arc<Components>,
+    pub logs: Logs,
+    pub data: PathBuf,
+    pub server: ServerFacts,
+    pub node: limits::Node,
+}
+
+impl Platform {
+    /// Opens the system database and puts every app's active revision into the registry.
+    ///
+    /// # Errors
+    /// When the data folder, the database or the keys cannot be read.
+    pub async fn open(parts: Parts) -> Result<Platform, PlatformError> {
+        let Parts {
+            keyring,
+            registry,
+            components,
+            logs,
+            data,
+            server,
+            node,
+        } = parts;
+        let sql = Sql::open(&data.join("system.db")).await?;
+        let platform = Platform {
+            sql,
+            keyring,
+            registry,
+            components,
+            logs,
+            data,
+            server,
+            node,
+        };
+        platform.load().await?;
+        Ok(platform)
+    }
+
+    async fn load(&self) -> Result<(), PlatformError> {
+        let mut secrets: HashMap<AppId, BTreeMap<String, String>> = HashMap::new();
+        for (id, name, sealed) in self.sql.secrets().await? {
+            let value = self.open_secret(id, &name, &sealed)?;
+            secrets.entry(id).or_default().insert(name, value);
+        }
+        let mut active: HashMap<AppId, RevisionRow> =
+            self.sql.active_revisions().await?.into_iter().collect();
+        let mut apps = Vec::new();
+        let mut digests = BTreeSet::new();
+        for row in self.sql.apps().await? {
+            let app = self.app_from(&row)?;
+            app.secrets
+                .store(Arc::new(secrets.remove(&row.id).unwrap_or_default()));
+            if let Some(revision) = active.remove(&row.id) {
+                digests.extend(revision.files.values().map(|file| file.digest));
+                app.revision
+                    .store(Some(Arc::new(self.revision_from(&app, &revision)?)));
+            }
+            apps.push(Arc::new(app));
+        }
+        self.registry.extend(apps);
+        self.components.forget_all_but(&digests).await;
+        Ok(())
+    }
+
+    pub fn app(&self, name: &str) -> Result<Arc<App>, PlatformError> {
+        self.registry
+            .get(name)
+            .ok_or_else(|| PlatformError::NoApp(name.to_owned()))
+    }
+
+    pub fn apps(&self) -> Vec<Arc<App>> {
+        self.registry.all()
+    }
+
+    pub fn url_of(&self, app: &App) -> String {
+        self.server.app_url(&app.name)
+    }
+
+    /// Makes an app with its folder, signing key and API keys.
+    ///
+    /// # Errors
+    /// [`PlatformError::InvalidName`], [`PlatformError::AppExists`], [`PlatformError::TooManyApps`].
+    pub async fn create_app(&self, name: &str) -> Result<Arc<App>, PlatformError> {
+        if !manifest::is_name(name) {
+            return Err(PlatformError::InvalidName(name.to_owned()));
+        }
+        let count = self.registry.all().len();
+        if count >= limits::APPS_MAX {
+            return Err(PlatformError::TooManyApps(count));
+        }
+        let id = AppId(uuid::Uuid::now_v7());
+        let keys = StoredKeys::generate(id, extract::now())?;
+        let plain =
+            serde_json::to_vec(&keys).map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let row = AppRow {
+            id,
+            name: name.to_owned(),
+            revision: 0,
+            signing_key: self.keyring.seal(&keys_place(id), &plain)?,
+            public_jwk: keys.public_jwk()?.to_string(),
+            created_at: now(),
+        };
+        tokio::fs::create_dir_all(app_folder(&self.data, id).join("blobs")).await?;
+        self.sql
+            .insert_app(&row)
+            .await
+            .map_err(|error| match error {
+                PlatformError::Database(sqlx::Error::Database(error))
+                    if error.is_unique_violation() =>
+                {
+                    PlatformError::AppExists(name.to_owned())
+                }
+                other => other,
+            })?;
+        let app = Arc::new(self.app_from(&row)?);
+        self.registry.insert(app.clone());
+        Ok(app)
+    }
+
+    /// Deletes an app with everything it has.
+    ///
+    /// # Errors
+    /// [`PlatformError::NoApp`].
+    pub async fn delete_app(&self, name: &str) -> Result<(), PlatformError> {
+        let app = self.app(name)?;
+        let _deploying = app.deploying.lock().await;
+        self.sql.delete_app(app.id).await?;
+        self.registry.remove(name);
+        self.logs.forget(app.id);
+        self.logs.flush().await;
+        tokio::fs::remove_dir_all(&app.folder).await?;
+        Ok(())
+    }
+
+    /// Stores content of an app under its digest. Sending it twice is no error.
+    ///
+    /// # Errors
+    /// [`PlatformError::WrongDigest`] when the bytes are others.
+    pub async fn put_blob(
+        &self,
+        app: &App,
+        digest: Digest,
+        bytes: &[u8],
+    ) -> Result<(), PlatformError> {
+        if Digest::of(bytes) != digest {
+            return Err(PlatformError::WrongDigest);
+        }
+        let path = app.blob(digest);
+        let fresh = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
+        let result = write_durably(&fresh, &path, bytes).await;
+        if result.is_err() {
+            let _ = tokio::fs::remove_file(&fresh).await;
+        }
+        Ok(result?)
+    }
+
+    /// Checks and compiles a bundle and switches the app to it at once. Whatever fails, the app goes
+    /// on as it was.
+    ///
+    /// # Errors
+    /// All faults of the manifest together; what is wrong with a file or a component;
+    /// [`PlatformError::MissingBlobs`] for what has to be uploaded first.
+    pub async fn deploy(
+        &self,
+        app: &Arc<App>,
+        manifest_text: &str,
+        files: Files,
+    ) -> Result<Deployed, PlatformError> {
+        let _one = app.deploying.lock().await;
+        let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
+        self.check_files(app, &manifest, &files).await?;
+        let mut compiled = 0;
+        let mut checked = BTreeSet::new();
+        for function in &manifest.functions {
+            let digest = files[&component_path(&function.name)].digest;
+            if checked.insert(digest) {
+                compiled += usize::from(self.prepare(app, &function.name, digest).await?);
+            }
+        }
+        let number = self
+            .sql
+            .activate_new(
+                app.id,
+                manifest_text,
+                &files,
+                &now(),
+                limits::REVISIONS_KEPT,
+            )
+            .await?;
+        let revision = self.build_revision(app, number, &manifest, &files)?;
+        app.revision.store(Some(Arc::new(revision)));
+        self.sweep_blobs(app).await?;
+        tracing::info!(app.id = %app.id, revision.id = number, compiled, "deployed");
+        let functions = manifest
+            .functions
+            .into_iter()
+            .map(|function| function.name)
+            .collect();
+        Ok(Deployed {
+            app: app.name.clone(),
+            revision: number,
+            compiled,
+            functions,
+        })
+    }
+
+    async fn check_files(
+        &self,
+        app: &App,
+        manifest: &Manifest,
+        files: &Files,
+    ) -> Result<(), PlatformError> {
+        if files.len() > limits::REVISION_FILES_MAX {
+            return Err(PlatformError::TooManyFiles(files.len()));
+        }
+        let mut missing = BTreeSet::new();
+        for (path, file) in files {
+            let component = manifest
+                .functions
+                .iter()
+                .any(|function| *path == component_path(&function.name));
+            let clean = !path.contains('\\')
+                && !path.contains('\0')
+                && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
+            if !clean || !(component || path.starts_with(PUBLIC)) {
+                return Err(PlatformError::InvalidPath(path.clone()));
+            }
+            let max = if component {
+                limits::COMPONENT_BYTES_MAX
+            } else {
+                limits::STATIC_FILE_BYTES_MAX
+            };
+            if file.size > max {
+                return Err(PlatformError::FileTooLarge {
+                    path: path.clone(),
+                    bytes: file.size,
+                    max,
+                });
+            }
+            match tokio::fs::metadata(app.blob(file.digest)).await {
+                Ok(meta) if meta.len() == file.size => {}
+                Ok(_) => {
+                    return Err(PlatformError::BadRequest(format!(
+                        "`{path}` has another size than its content"
+                    )));
+                }
+                Err(_) => drop(missing.insert(file.digest)),
+            }
+        }
+        let absent = manifest
+            .functions
+            .iter()
+            .filter(|function| !files.contains_key(&component_path(&function.name)));
+        let faults: Vec<Fault> = absent
+            .map(|function| Fault {
+                line: 1,
+                message: format!(
+                    "function `{}` has no component in the bundle",
+                    function.name
+                ),
+                fix: format!(
+                    "upload {}; `pumice push` does",
+                    component_path(&function.name)
+                ),
+            })
+            .collect();
+        if !faults.is_empty() {
+            return Err(PlatformError::Manifest(faults));
+        }
+        if !missing.is_empty() {
+            return Err(PlatformError::MissingBlobs(missing.into_iter().collect()));
+        }
+        Ok(())
+    }
+
+    /// Checks, compiles and loads one component; says whether it had to be compiled.
+    async fn prepare(
+        &self,
+        app: &App,
+        function: &str,
+        digest: Digest,
+    ) -> Result<bool, PlatformError> {
+        let path = app.blob(digest);
+        let bytes = tokio::fs::read(&path).await?;
+        let checked = tokio::task::spawn_blocking(move || check::function(&bytes))
+            .await
+            .map_err(std::io::Error::other)?;
+        checked.map_err(|reason| PlatformError::Component {
+            function: function.to_owned(),
+            reason,
+        })?;
+        let refused = |reason| PlatformError::Artifact {
+            function: function.to_owned(),
+            reason,
+        };
+        let compiled = self
+            .components
+            .prepare(digest, &path)
+            .await
+            .map_err(refused)?;
+        self.components.load(digest, &path).await.map_err(refused)?;
+        Ok(compiled)
+    }
+
+    /// Makes an earlier revision active again: `to`, or the one before the active one.
+    ///
+    /// # Errors
+    /// [`PlatformError::NoRevision`] when it is not kept.
+    pub async fn rollback(&self, app: &Arc<App>, to: Option<i64>) -> Result<i64, PlatformError> {
+        let _one = app.deploying.lock().await;
+        let active = app
+            .revision
+            .load()
+            .as_ref()
+            .map_or(0, |revision| revision.number);
+        let rows = self.sql.revisions(app.id).await?;
+        let wanted = |row: &&RevisionRow| to.map_or(row.number < active, |to| row.number == to);
+        let row = rows
+            .iter()
+            .find(wanted)
+            .ok_or(PlatformError::NoRevision(to.unwrap_or(active - 1)))?;
+        let revision = self.revision_from(app, row)?;
+        self.sql.activate(app.id, row.number).await?;
+        app.revision.store(Some(Arc::new(revision)));
+        tracing::info!(app.id = %app.id, revision.id = row.number, "rolled back");
+        Ok(row.number)
+    }
+
+    /// The kept revisions of an app, newest first.
+    pub async fn revisions(&self, app: &App) -> Result<Vec<RevisionRow>, PlatformError> {
+        self.sql.revisions(app.id).await
+    }
+
+    /// Sets or replaces a secret; the app's guests see it from their next invocation.
+    ///
+    /// # Errors
+    /// [`PlatformError::InvalidSecretName`], [`PlatformError::SecretLimits`].
+    pub async fn set_secret(
+        &self,
+        app: &Arc<App>,
+        name: &str,
+        value: &str,
+    ) -> Result<(), PlatformError> {
+        if !manifest::is_secret_name(name) {
+            return Err(PlatformError::InvalidSecretName(name.to_owned()));
+        }
+        let _one = app.deploying.lock().await;
+        let mut secrets = BTreeMap::clone(&app.secrets.load());
+        secrets.insert(name.to_owned(), value.to_owned());
+        if value.is_empty()
+            || value.len() > limits::SECRET_BYTES_MAX
+            || secrets.len() > limits::SECRETS_MAX
+        {
+            return Err(PlatformError::SecretLimits);
+        }
+        let sealed = self
+            .keyring
+            .seal(&secret_place(app.id, name), value.as_bytes())?;
+        self.sql.set_secret(app.id, name, &sealed, &now()).await?;
+        app.secrets.store(Arc::new(secrets));
+        self.refresh(app).await
+    }
+
+    /// # Errors
+    /// [`PlatformError::NoSecret`].
+    pub async fn delete_secret(&self, app: &Arc<App>, name: &str) -> Result<(), PlatformError> {
+        let _one = app.deploying.lock().await;
+        if !self.sql.delete_secret(app.id, name).await? {
+            return Err(PlatformError::NoSecret(name.to_owned()));
+        }
+        let mut secrets = BTreeMap::clone(&app.secrets.load());
+        secrets.remove(name);
+        app.secrets.store(Arc::new(secrets));
+        self.refresh(app).await
+    }
+
+    /// Builds the active revision anew, with the secrets there are now.
+    async fn refresh(&self, app: &Arc<App>) -> Result<(), PlatformError> {
+        let Some(active) = app.revision.load().as_ref().map(|revision| revision.number) else {
+            return Ok(());
+        };
+        let rows = self.sql.revisions(app.id).await?;
+        let Some(row) = rows.iter().find(|row| row.number == active) else {
+            return Ok(());
+        };
+        app.revision
+            .store(Some(Arc::new(self.revision_from(app, row)?)));
+        Ok(())
+    }
+
+    fn revision_from(&self, app: &App, row: &RevisionRow) -> Result<Revision, PlatformError> {
+        let manifest = Manifest::parse(&row.manifest).map_err(PlatformError::Manifest)?;
+        self.build_revision(app, row.number, &manifest, &row.files)
+    }
+
+    fn build_revision(
+        &self,
+        app: &App,
+        number: i64,
+        manifest: &Manifest,
+        files: &Files,
+    ) -> Result<Revision, PlatformError> {
+        Revision::new(app, number, manifest, files, &self.server).map_err(PlatformError::Corrupt)
+    }
+
+    fn app_from(&self, row: &AppRow) -> Result<App, PlatformError> {
+        let plain = self
+            .keyring
+            .open_sealed(&keys_place(row.id), &row.signing_key)?;
+        let stored: StoredKeys = serde_json::from_slice(&plain)
+            .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let folder = app_folder(&self.data, row.id);
+        Ok(App::new(
+            row.id,
+            row.name.clone(),
+            row.created_at.clone(),
+            AppKeys::new(stored)?,
+            folder,
+            &self.server,
+            &self.node,
+        ))
+    }
+
+    fn open_secret(&self, id: AppId, name: &str, sealed: &[u8]) -> Result<String, PlatformError> {
+        let value = self.keyring.open_sealed(&secret_place(id, name), sealed)?;
+        String::from_utf8(value).map_err(|error| PlatformError::Corrupt(error.to_string()))
+    }
+
+    /// Deletes content that no kept revision names. What is younger than an hour may belong to a
+    /// push under way.
+    async fn sweep_blobs(&self, app: &App) -> Result<(), PlatformError> {
+        let rows = self.sql.revisions(app.id).await?;
+        let kept: BTreeSet<String> = rows
+            .iter()
+            .flat_map(|row| row.files.values())
+            .map(|file| file.digest.to_string())
+            .collect();
+        let young = SystemTime::now() - Duration::from_secs(3600);
+        let mut entries = tokio::fs::read_dir(app.folder.join("blobs")).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let old = entry
+                .metadata()
+                .await?
+                .modified()
+                .is_ok_and(|modified| modified < young);
+            if old && !kept.contains(&*entry.file_name().to_string_lossy()) {
+                tokio::fs::remove_file(entry.path()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keys_place(id: AppId) -> String {
+    format!("keys/{id}")
+}
+
+fn secret_place(id: AppId, name: &str) -> String {
+    format!("secret/{id}/{name}")
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Writes `bytes` to `fresh` and then names it `path`: whoever sees `path` sees all of it.
+async fn write_durably(fresh: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut file = tokio::fs::File::create(fresh).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await?;
+    tokio::fs::rename(fresh, path).await
+}

@@ -1,0 +1,295 @@
+//! `/platform/v1`: the API that the command line uses. Every route needs the platform key.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
+use tokio_stream::wrappers::BroadcastStream;
+
+use super::{Deployed, Files, Platform, PlatformError};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::functions::App;
+use crate::limits;
+use crate::logs::Logs;
+use crate::services::auth::extract;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Api {
+    pub platform: Arc<Platform>,
+    pub logs: Logs,
+    /// The platform key.
+    pub key: Arc<str>,
+}
+
+type Answer<T> = Result<T, Error>;
+
+/// The routes below `/platform/v1`.
+pub fn router(api: Api) -> Router {
+    let blobs = put(put_blob).layer(DefaultBodyLimit::max(
+        limits::STATIC_FILE_BYTES_MAX as usize,
+    ));
+    let routes = Router::new()
+        .route("/apps", get(list).post(create))
+        .route("/apps/{app}", get(show).delete(remove))
+        .route("/apps/{app}/blobs/{digest}", blobs)
+        .route("/apps/{app}/revisions", get(revisions).post(deploy))
+        .route("/apps/{app}/rollback", post(rollback))
+        .route("/apps/{app}/secrets", get(secrets))
+        .route(
+            "/apps/{app}/secrets/{name}",
+            put(set_secret).merge(delete(delete_secret)),
+        )
+        .route("/apps/{app}/logs", get(logs))
+        .layer(DefaultBodyLimit::max(limits::PLATFORM_BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), authorize))
+        .with_state(api);
+    Router::new().nest("/platform/v1", routes)
+}
+
+async fn authorize(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let sent = extract::bearer(request.headers()).unwrap_or_default();
+    if bool::from(sent.as_bytes().ct_eq(api.key.as_bytes())) {
+        next.run(request).await
+    } else {
+        Error::Platform(PlatformError::Unauthorized).into_response()
+    }
+}
+
+/// An app as the platform shows it: with its keys, for whoever holds the platform key may use them.
+fn shown(platform: &Platform, app: &App) -> Value {
+    let revision = app.revision.load();
+    json!({
+        "name": app.name,
+        "id": app.id,
+        "url": platform.url_of(app),
+        "created_at": app.created_at,
+        "revision": revision.as_ref().map(|revision| revision.number),
+        "functions": revision.as_ref().map_or_else(Vec::new, |revision| {
+            revision.functions().iter().map(|function| json!({ "name": function.name, "route": function.route })).collect()
+        }),
+        "anon_key": app.keys.anon(),
+        "service_role_key": app.keys.service_role(),
+    })
+}
+
+async fn list(State(api): State<Api>) -> Json<Value> {
+    Json(
+        api.platform
+            .apps()
+            .iter()
+            .map(|app| shown(&api.platform, app))
+            .collect(),
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    name: String,
+}
+
+async fn create(State(api): State<Api>, body: Bytes) -> Answer<(StatusCode, Json<Value>)> {
+    let create: Create = parse(&body)?;
+    let app = api.platform.create_app(&create.name).await?;
+    Ok((StatusCode::CREATED, Json(shown(&api.platform, &app))))
+}
+
+async fn show(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Value>> {
+    let app = api.platform.app(&app)?;
+    Ok(Json(shown(&api.platform, &app)))
+}
+
+async fn remove(State(api): State<Api>, Path(app): Path<String>) -> Answer<StatusCode> {
+    api.platform.delete_app(&app).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn put_blob(
+    State(api): State<Api>,
+    Path((app, digest)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer<StatusCode> {
+    let app = api.platform.app(&app)?;
+    let digest: Digest = digest
+        .parse()
+        .map_err(|error| PlatformError::BadRequest(format!("{error}")))?;
+    api.platform.put_blob(&app, digest, &body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bundle {
+    manifest: String,
+    files: Files,
+}
+
+async fn deploy(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    body: Bytes,
+) -> Answer<(StatusCode, Json<Deployed>)> {
+    let app = api.platform.app(&app)?;
+    let bundle: Bundle = parse(&body)?;
+    let deployed = api
+        .platform
+        .deploy(&app, &bundle.manifest, bundle.files)
+        .await?;
+    Ok((StatusCode::CREATED, Json(deployed)))
+}
+
+async fn revisions(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Value>> {
+    let app = api.platform.app(&app)?;
+    let active = app.revision.load().as_ref().map(|revision| revision.number);
+    let rows = api.platform.revisions(&app).await?;
+    let shown = |row: &super::RevisionRow| json!({ "number": row.number, "created_at": row.created_at, "files": row.files.len(), "active": Some(row.number) == active });
+    Ok(Json(rows.iter().map(shown).collect()))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    to: Option<i64>,
+}
+
+async fn rollback(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    body: Bytes,
+) -> Answer<Json<Value>> {
+    let app = api.platform.app(&app)?;
+    let wanted: Rollback = if body.is_empty() {
+        Rollback::default()
+    } else {
+        parse(&body)?
+    };
+    let revision = api.platform.rollback(&app, wanted.to).await?;
+    Ok(Json(json!({ "app": app.name, "revision": revision })))
+}
+
+/// Names only: a value is never shown again.
+async fn secrets(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Vec<String>>> {
+    let app = api.platform.app(&app)?;
+    let names = app.secrets.load().keys().cloned().collect();
+    Ok(Json(names))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    value: String,
+}
+
+async fn set_secret(
+    State(api): State<Api>,
+    Path((app, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer<StatusCode> {
+    let app = api.platform.app(&app)?;
+    let secret: Secret = parse(&body)?;
+    api.platform.set_secret(&app, &name, &secret.value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete_secret(
+    State(api): State<Api>,
+    Path((app, name)): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let app = api.platform.app(&app)?;
+    api.platform.delete_secret(&app, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogQuery {
+    component: Option<String>,
+    request_id: Option<String>,
+    #[serde(default)]
+    follow: bool,
+    #[serde(default = "LogQuery::default_count")]
+    count: usize,
+}
+
+impl LogQuery {
+    fn default_count() -> usize {
+        200
+    }
+
+    fn wants(&self, line: &str) -> bool {
+        if self.component.is_none() && self.request_id.is_none() {
+            return true;
+        }
+        let Ok(record) = serde_json::from_str::<Value>(line) else {
+            return false;
+        };
+        let is = |key: &str, wanted: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| record[key] == **wanted)
+        };
+        is("component", &self.component) && is("request_id", &self.request_id)
+    }
+}
+
+/// JSON lines: the last `count`, and with `follow` the new ones as they are written.
+async fn logs(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Answer<Response> {
+    let app = api.platform.app(&app)?;
+    let query = Arc::new(query);
+    // Subscribed before reading, so that nothing falls between; what is in both is shown once.
+    let live = api.logs.subscribe();
+    let wanted = query.clone();
+    let past = api
+        .logs
+        .tail(app.id, query.count.min(10_000), move |line| {
+            wanted.wants(line)
+        })
+        .await
+        .map_err(PlatformError::Io)?;
+    let text = past
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect::<String>();
+    let content_type = [(CONTENT_TYPE, "application/x-ndjson")];
+    if !query.follow {
+        return Ok((content_type, text).into_response());
+    }
+    let mut shown: HashSet<String> = past.into_iter().collect();
+    let news = BroadcastStream::new(live).filter_map(move |item| {
+        let line = match item {
+            Ok((id, line)) if id == app.id && query.wants(&line) && !shown.remove(&*line) => {
+                Some(format!("{line}\n"))
+            }
+            Ok(_) => None,
+            Err(lagged) => Some(format!(
+                "{}\n",
+                json!({ "type": "lagged", "message": lagged.to_string() })
+            )),
+        };
+        std::future::ready(line)
+    });
+    let stream = futures_util::stream::once(std::future::ready(text))
+        .chain(news)
+        .map(Ok::<_, std::convert::Infallible>);
+    Ok((content_type, Body::from_stream(stream)).into_response())
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, PlatformError> {
+    serde_json::from_slice(body).map_err(|error| PlatformError::BadRequest(error.to_string()))
+}

@@ -1,0 +1,256 @@
+//! The system database's SQL, all of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use pumice_host_api::AppId;
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row, SqlitePool};
+
+use super::PlatformError;
+use crate::digest::Digest;
+
+/// A stored file of a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Files of a revision by their path in the app's folder.
+pub type Files = BTreeMap<String, StoredFile>;
+
+pub struct AppRow {
+    pub id: AppId,
+    pub name: String,
+    pub revision: i64,
+    pub signing_key: Vec<u8>,
+    pub public_jwk: String,
+    pub created_at: String,
+}
+
+pub struct RevisionRow {
+    pub number: i64,
+    pub manifest: String,
+    pub files: Files,
+    pub created_at: String,
+}
+
+pub struct Sql {
+    pool: SqlitePool,
+}
+
+impl Sql {
+    pub async fn open(file: &Path) -> Result<Sql, PlatformError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        // Written on deployment only: one connection serves all.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
+        let sql = Sql { pool };
+        sql.migrate().await?;
+        Ok(sql)
+    }
+
+    async fn migrate(&self) -> Result<(), PlatformError> {
+        const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_platform.sql")];
+        let mut tx = self.pool.begin().await?;
+        let done: i64 = sqlx::query_scalar("pragma user_version")
+            .fetch_one(&mut *tx)
+            .await?;
+        for migration in MIGRATIONS.iter().skip(done as usize) {
+            sqlx::raw_sql(*migration).execute(&mut *tx).await?;
+        }
+        let version = format!("pragma user_version = {}", MIGRATIONS.len());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(version))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub async fn apps(&self) -> Result<Vec<AppRow>, PlatformError> {
+        let rows = sqlx::query(
+            "select id, name, revision, signing_key, public_jwk, created_at from app order by name",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(app).collect()
+    }
+
+    /// The active revision of every app that has one.
+    pub async fn active_revisions(&self) -> Result<Vec<(AppId, RevisionRow)>, PlatformError> {
+        let rows = sqlx::query(
+            "select r.app_id, r.number, r.manifest, r.files, r.created_at \
+             from revision r join app a on a.id = r.app_id and a.revision = r.number",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((app_id(row.try_get("app_id")?)?, revision(row)?)))
+            .collect()
+    }
+
+    pub async fn insert_app(&self, app: &AppRow) -> Result<(), PlatformError> {
+        sqlx::query(
+            "insert into app (id, name, revision, signing_key, public_jwk, created_at) values ($1, $2, 0, $3, $4, $5)",
+        )
+        .bind(app.id.to_string())
+        .bind(&app.name)
+        .bind(&app.signing_key)
+        .bind(&app.public_jwk)
+        .bind(&app.created_at)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn delete_app(&self, id: AppId) -> Result<(), PlatformError> {
+        sqlx::query("delete from app where id = $1")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Stores a revision under the next number, makes it the active one and forgets those beyond
+    /// `keep`, all at once. Returns its number.
+    pub async fn activate_new(
+        &self,
+        id: AppId,
+        manifest: &str,
+        files: &Files,
+        now: &str,
+        keep: i64,
+    ) -> Result<i64, PlatformError> {
+        let id = id.to_string();
+        let files = serde_json::to_string(files)
+            .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let mut tx = self.pool.begin().await?;
+        let number: i64 = sqlx::query_scalar(
+            "insert into revision (app_id, number, manifest, files, created_at) \
+             select $1, coalesce(max(number), 0) + 1, $2, $3, $4 from revision where app_id = $1 returning number",
+        )
+        .bind(&id)
+        .bind(manifest)
+        .bind(files)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await?;
+        sqlx::query("update app set revision = $2 where id = $1")
+            .bind(&id)
+            .bind(number)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("delete from revision where app_id = $1 and number <= $2")
+            .bind(&id)
+            .bind(number - keep)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(number)
+    }
+
+    pub async fn activate(&self, id: AppId, number: i64) -> Result<(), PlatformError> {
+        sqlx::query("update app set revision = $2 where id = $1")
+            .bind(id.to_string())
+            .bind(number)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Newest first.
+    pub async fn revisions(&self, id: AppId) -> Result<Vec<RevisionRow>, PlatformError> {
+        let rows = sqlx::query("select number, manifest, files, created_at from revision where app_id = $1 order by number desc")
+            .bind(id.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(revision).collect()
+    }
+
+    pub async fn secrets(&self) -> Result<Vec<(AppId, String, Vec<u8>)>, PlatformError> {
+        let rows = sqlx::query("select app_id, name, value from secret")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    app_id(row.try_get("app_id")?)?,
+                    row.try_get("name")?,
+                    row.try_get("value")?,
+                ))
+            })
+            .collect()
+    }
+
+    pub async fn set_secret(
+        &self,
+        id: AppId,
+        name: &str,
+        value: &[u8],
+        now: &str,
+    ) -> Result<(), PlatformError> {
+        sqlx::query(
+            "insert into secret (app_id, name, value, updated_at) values ($1, $2, $3, $4) \
+             on conflict (app_id, name) do update set value = excluded.value, updated_at = excluded.updated_at",
+        )
+        .bind(id.to_string())
+        .bind(name)
+        .bind(value)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn delete_secret(&self, id: AppId, name: &str) -> Result<bool, PlatformError> {
+        let done = sqlx::query("delete from secret where app_id = $1 and name = $2")
+            .bind(id.to_string())
+            .bind(name)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+fn app_id(text: &str) -> Result<AppId, PlatformError> {
+    let id = text
+        .parse()
+        .map_err(|_| PlatformError::Corrupt(format!("`{text}` is no app id")))?;
+    Ok(AppId(id))
+}
+
+fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
+    Ok(AppRow {
+        id: app_id(row.try_get("id")?)?,
+        name: row.try_get("name")?,
+        revision: row.try_get("revision")?,
+        signing_key: row.try_get("signing_key")?,
+        public_jwk: row.try_get("public_jwk")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
+
+fn revision(row: &SqliteRow) -> Result<RevisionRow, PlatformError> {
+    let files: &str = row.try_get("files")?;
+    Ok(RevisionRow {
+        number: row.try_get("number")?,
+        manifest: row.try_get("manifest")?,
+        files: serde_json::from_str(files)
+            .map_err(|error| PlatformError::Corrupt(error.to_string()))?,
+        created_at: row.try_get("created_at")?,
+    })
+}
