@@ -8,11 +8,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::body::Body;
 use crate::engine::artifact::ArtifactError;
 use crate::engine::compile::CompileError;
-use crate::invoke::{InvokeError, Limit};
 use crate::limits;
-use crate::server::{Body, RequestId};
+use crate::outcome::{InvokeError, Limit};
+use crate::request_id::RequestId;
 use crate::services::auth::AuthError;
 use crate::services::platform::PlatformError;
 

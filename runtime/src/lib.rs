@@ -1,5 +1,6 @@
 //! Pumice as a process: engine, functions, entries and built-in services.
 
+pub mod body;
 pub mod cli;
 pub mod config;
 pub mod digest;
@@ -12,6 +13,8 @@ pub mod keyring;
 pub mod limits;
 pub mod logs;
 pub mod node;
+pub mod outcome;
+pub mod request_id;
 pub mod server;
 pub mod services;
 pub mod telemetry;

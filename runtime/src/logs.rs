@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::limits;
+use crate::outcome::Outcome;
 
 /// One thing to write down.
 pub struct Record {
@@ -28,7 +29,7 @@ pub struct Record {
 
 /// What a record says.
 pub enum Body {
-    Invocation(Box<crate::invoke::Outcome>),
+    Invocation(Box<Outcome>),
     Line(Box<GuestLine>),
 }
 

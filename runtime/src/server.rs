@@ -4,35 +4,32 @@
 //! names, and inside an app the dialect's prefixes before the app's own routes.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use pumice_host_api::GuestBody;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower_service::Service as _;
 
+use crate::body::Body;
 use crate::entries::http::{AppRequest, Entry, FUNCTIONS};
 use crate::error::{self, Error, RequestError};
 use crate::functions::{App, Registry};
-use crate::invoke::Running;
 use crate::limits;
+use crate::request_id::RequestId;
 
 /// Where the server is and which hosts it answers for.
 pub struct Server {
@@ -146,73 +143,57 @@ impl Server {
         request: Request<Incoming>,
         request_id: RequestId,
     ) -> Response<Body> {
-        let Some((app, prefix, path)) = self.find_app(&request) else {
+        let Some((app, prefix)) = self.find_app(&request) else {
             return error::own(&RequestError::NoHost.into(), request_id);
         };
-        if path.starts_with(FUNCTIONS) {
-            let incoming = AppRequest {
-                app,
-                path,
-                prefix,
-                request_id,
-                request,
-            };
-            return self
-                .functions
-                .by_name(incoming)
-                .await
-                .unwrap_or_else(|error| error::dialect(&error, request_id));
-        }
-        if path == "/auth/v1/.well-known/jwks.json" {
-            let mut response = Response::new(Body::from(Bytes::from(app.keys.jwks().to_string())));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            return response;
-        }
-        // Parts of the dialect that this server does not have are not an app's to answer.
-        const DIALECT: [&str; 4] = ["/rest/v1", "/auth/v1", "/storage/v1", "/realtime/v1"];
-        if DIALECT.iter().any(|prefix| {
-            path.strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        }) {
-            return error::own(&RequestError::NotFound.into(), request_id);
-        }
         let incoming = AppRequest {
             app,
-            path,
             prefix,
             request_id,
             request,
         };
-        self.functions
-            .by_route(incoming)
-            .await
-            .unwrap_or_else(|error: Error| error::own(&error, request_id))
+        let path = incoming.path();
+        if path.starts_with(FUNCTIONS) {
+            let answer = self.functions.by_name(incoming).await;
+            return answer.unwrap_or_else(|error| error::dialect(&error, request_id));
+        }
+        if path == "/auth/v1/.well-known/jwks.json" {
+            let jwks = incoming.app.keys.jwks().to_string();
+            let mut response = Response::new(Body::from(Bytes::from(jwks)));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            return response;
+        }
+        // Parts of the dialect that this server does not have are not an app's to answer.
+        const DIALECT: [&str; 4] = ["/rest/v1", "/auth/v1", "/storage/v1", "/realtime/v1"];
+        let below = |prefix: &&str| {
+            let rest = path.strip_prefix(*prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if DIALECT.iter().any(|prefix| below(&prefix)) {
+            return error::own(&RequestError::NotFound.into(), request_id);
+        }
+        let answer = self.functions.by_route(incoming).await;
+        answer.unwrap_or_else(|error: Error| error::own(&error, request_id))
     }
 
-    /// The app a request is for, the prefix that said so, and the path inside the app.
-    fn find_app(&self, request: &Request<Incoming>) -> Option<(Arc<App>, String, String)> {
-        let path = request.uri().path();
-        if let Some(rest) = path.strip_prefix("/a/") {
-            let (name, inner) = rest
-                .find('/')
-                .map_or((rest, "/"), |slash| rest.split_at(slash));
+    /// The app a request is for, and how much of its path said so.
+    fn find_app(&self, request: &Request<Incoming>) -> Option<(Arc<App>, usize)> {
+        const BY_PATH: &str = "/a/";
+        if let Some(rest) = request.uri().path().strip_prefix(BY_PATH) {
+            let name = rest.split('/').next().unwrap_or_default();
             if let Some(app) = self.registry.get(name) {
-                return Some((app, format!("/a/{name}"), inner.to_owned()));
+                return Some((app, BY_PATH.len() + name.len()));
             }
         }
-        let whole = |app| (app, String::new(), path.to_owned());
         if let Some(name) = &self.single_app {
-            return self.registry.get(name).map(whole);
+            return Some((self.registry.get(name)?, 0));
         }
-        let host = request
-            .uri()
-            .host()
-            .or_else(|| request.headers().get(HOST)?.to_str().ok())?;
+        let host = request.uri().host();
+        let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok())?;
         let host = host.split(':').next().unwrap_or_default();
         let name = host.strip_suffix(self.domain.as_str())?.strip_suffix('.')?;
-        self.registry.get(&name.to_ascii_lowercase()).map(whole)
+        Some((self.registry.get(&name.to_ascii_lowercase())?, 0))
     }
 
     /// Prometheus text. Nothing of a single app: metrics are the operator's.
@@ -274,114 +255,6 @@ fn text(text: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-/// A request's id: unique, ordered by time, shown as 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId(u128);
-
-impl RequestId {
-    /// Milliseconds, this process's random part, a counter: no system call and no lock.
-    pub fn next() -> RequestId {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_millis());
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff_ffff;
-        RequestId(time << 80 | u128::from(*PROCESS) << 48 | u128::from(count))
-    }
-
-    /// The same id as a UUID.
-    pub fn uuid(self) -> uuid::Uuid {
-        uuid::Uuid::from_u128(self.0)
-    }
-
-    fn digits(self) -> [u8; 32] {
-        let mut digits = [0; 32];
-        for (place, digit) in digits.iter_mut().enumerate() {
-            let value = (self.0 >> (124 - 4 * place)) as u8 & 15;
-            *digit = if value < 10 {
-                b'0' + value
-            } else {
-                b'a' + value - 10
-            };
-        }
-        digits
-    }
-
-    fn header(self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.digits()).unwrap_or(HeaderValue::from_static(""))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
-    }
-}
-
-type BoxBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
-
-/// The body of any response.
-pub enum Body {
-    Whole(Full<Bytes>),
-    /// Written by a guest that is still at work.
-    Guest {
-        body: GuestBody,
-        guest: Running,
-    },
-    Other(BoxBody),
-}
-
-impl Body {
-    pub fn boxed(
-        body: impl HttpBody<Data = Bytes, Error = std::io::Error> + Send + 'static,
-    ) -> Body {
-        Body::Other(body.boxed_unsync())
-    }
-}
-
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Body {
-        Body::Whole(Full::new(bytes))
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        match self.get_mut() {
-            Body::Whole(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never| match never {}),
-            Body::Guest { body, .. } => {
-                Pin::new(body).poll_frame(cx).map_err(std::io::Error::other)
-            }
-            Body::Other(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Body::Whole(body) => body.is_end_stream(),
-            Body::Guest { body, .. } => body.is_end_stream(),
-            Body::Other(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Body::Whole(body) => body.size_hint(),
-            Body::Guest { body, .. } => body.size_hint(),
-            Body::Other(body) => body.size_hint(),
-        }
-    }
-}
-
 /// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
 pub fn stop_signal() -> BoxFuture<'static, ()> {
     Box::pin(async {
@@ -396,16 +269,4 @@ pub fn stop_signal() -> BoxFuture<'static, ()> {
             () = terminate => {}
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn request_ids_differ_and_are_ordered() {
-        let ids: Vec<String> = (0..1000).map(|_| RequestId::next().to_string()).collect();
-        assert!(ids.iter().all(|id| id.len() == 32));
-        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
-    }
 }

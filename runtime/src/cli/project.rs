@@ -11,8 +11,7 @@ use serde::Serialize;
 use super::Report;
 use crate::digest::Digest;
 use crate::functions::manifest::{Fault, Manifest};
-use crate::functions::{PUBLIC, component_path};
-use crate::services::platform::{Files, StoredFile};
+use crate::functions::{Files, PUBLIC, StoredFile, component_path};
 
 mod sdk {
     include!(concat!(env!("OUT_DIR"), "/sdk.rs"));

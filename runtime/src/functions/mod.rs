@@ -18,15 +18,28 @@ use pumice_host_api::{
     Kind,
 };
 
+use serde::{Deserialize, Serialize};
+
 use self::components::Components;
 use self::manifest::{Access, Manifest};
 use crate::digest::Digest;
 use crate::engine::artifact::ArtifactError;
 use crate::invoke::admission::AppShare;
-use crate::invoke::{AppGuests, Sampler, Target};
+use crate::invoke::{AppGuests, Target};
 use crate::limits::{self, Limits};
+use crate::outcome::Sampler;
 use crate::services::auth::AppKeys;
-use crate::services::platform::{Files, StoredFile};
+
+/// A file of a revision, stored under its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Files of a revision by their path in the bundle.
+pub type Files = BTreeMap<String, StoredFile>;
 
 /// All apps of the node.
 #[derive(Default)]

@@ -13,9 +13,8 @@ use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::{App, Revision};
-use crate::server::Body;
-use crate::services::platform::StoredFile;
+use super::{App, Revision, StoredFile};
+use crate::body::Body;
 
 /// What `path` (with its leading slash) shows, or none when there is no such page.
 ///

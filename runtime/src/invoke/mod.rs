@@ -4,7 +4,6 @@
 //! became of it. Every kind of entry goes the same way; nothing outside this module calls a guest.
 
 pub mod admission;
-mod outcome;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -25,12 +24,11 @@ use tracing::Instrument as _;
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
-pub use self::outcome::{InvokeError, Limit, Metering, Outcome, Sampler};
-
 use self::admission::{AppShare, Gate, Pass, Refused, Slices, Turns};
 use crate::limits::{self, Limits};
 use crate::logs::{self, Logs, Record};
-use crate::server::RequestId;
+use crate::outcome::{InvokeError, Limit, Metering, Outcome, Sampler};
+use crate::request_id::RequestId;
 
 /// What there is one of in a node: everything an invocation passes through.
 pub struct Invoker {

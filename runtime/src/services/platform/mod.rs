@@ -13,7 +13,7 @@ use chrono::{SecondsFormat, Utc};
 use pumice_host_api::AppId;
 use serde::Serialize;
 
-pub use self::sql::{AppRow, Files, RevisionRow, StoredFile};
+pub use self::sql::{AppRow, RevisionRow};
 
 use self::sql::Sql;
 use crate::digest::Digest;
@@ -21,7 +21,9 @@ use crate::engine::artifact::ArtifactError;
 use crate::engine::check::{self, CheckError};
 use crate::functions::components::Components;
 use crate::functions::manifest::{self, Fault, Manifest};
-use crate::functions::{App, PUBLIC, Registry, Revision, ServerFacts, app_folder, component_path};
+use crate::functions::{
+    App, Files, PUBLIC, Registry, Revision, ServerFacts, app_folder, component_path,
+};
 use crate::keyring::{Keyring, Unsealable};
 use crate::limits;
 use crate::logs::Logs;

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::{Deployed, Files, Platform, PlatformError};
+use super::{Deployed, Platform, PlatformError};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::functions::App;
+use crate::functions::{App, Files};
 use crate::limits;
 use crate::logs::Logs;
 use crate::services::auth::extract;

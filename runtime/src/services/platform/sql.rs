@@ -1,29 +1,16 @@
 //! The system database's SQL, all of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use pumice_host_api::AppId;
-use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Row, SqlitePool};
 
 use super::PlatformError;
-use crate::digest::Digest;
-
-/// A stored file of a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredFile {
-    pub digest: Digest,
-    /// Bytes.
-    pub size: u64,
-}
-
-/// Files of a revision by their path in the app's folder.
-pub type Files = BTreeMap<String, StoredFile>;
+use crate::functions::Files;
 
 pub struct AppRow {
     pub id: AppId,

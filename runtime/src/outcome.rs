@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 
 use crate::limits;
-use crate::server::RequestId;
+use crate::request_id::RequestId;
 
 /// The limits an invocation can meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Metering {
         self.lost.load(Ordering::Relaxed)
     }
 
-    pub(super) fn record(&self, outcome: &Outcome) {
+    pub(crate) fn record(&self, outcome: &Outcome) {
         if let Some(sink) = &*self.sink.load()
             && sink.try_send(outcome.clone()).is_err()
         {
