@@ -2,6 +2,8 @@
 //!
 //! A 5xx carries a fixed message; its cause is logged here, once.
 
+use std::sync::Arc;
+
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -105,6 +107,9 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::NoSecret(_) => (StatusCode::NOT_FOUND, "platform.no_secret"),
             PlatformError::Unauthorized => (StatusCode::UNAUTHORIZED, "platform.unauthorized"),
             PlatformError::BadRequest(_) => (StatusCode::BAD_REQUEST, "platform.bad_request"),
+            PlatformError::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "platform.body_too_large")
+            }
             PlatformError::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.database"),
             PlatformError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.io"),
             PlatformError::Sealed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.sealed"),
@@ -130,7 +135,7 @@ const SB_ERROR_CODE: HeaderName = HeaderName::from_static("sb-error-code");
 /// The answer on our own routes: `{code, message, request_id}`, and what a machine can use.
 pub fn own(error: &Error, request_id: RequestId) -> Response<Body> {
     let (status, code) = status_and_code(error);
-    log(error, status, Some(request_id));
+    log(error, status, request_id);
     let mut body = json!({ "code": code, "message": message(error, status), "request_id": request_id.to_string() });
     add_details(error, &mut body);
     with_headers(error, json_response(status, &body))
@@ -139,7 +144,7 @@ pub fn own(error: &Error, request_id: RequestId) -> Response<Body> {
 /// The answer on `/functions/v1`: the dialect's codes and bodies.
 pub fn dialect(error: &Error, request_id: RequestId) -> Response<Body> {
     let (status, _) = status_and_code(error);
-    log(error, status, Some(request_id));
+    log(error, status, request_id);
     let (status, code, text) = match error {
         Error::Request(RequestError::NoFunction) => (
             404,
@@ -190,20 +195,15 @@ pub fn dialect(error: &Error, request_id: RequestId) -> Response<Body> {
     with_headers(error, response)
 }
 
-impl IntoResponse for Error {
-    /// For the platform's routes, whose request ids the server adds.
-    fn into_response(self) -> axum::response::Response {
-        let (status, code) = status_and_code(&self);
-        log(&self, status, None);
-        let mut body = json!({ "code": code, "message": message(&self, status) });
-        add_details(&self, &mut body);
-        (status, axum::Json(body)).into_response()
-    }
-}
+/// An error on its way out of a router, to be worded by [`own`] where the request's id is known.
+#[derive(Clone)]
+pub struct Carried(pub Arc<Error>);
 
-impl From<PlatformError> for axum::response::Response {
-    fn from(error: PlatformError) -> Self {
-        Error::Platform(error).into_response()
+impl IntoResponse for Error {
+    fn into_response(self) -> axum::response::Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Carried(Arc::new(self)));
+        response
     }
 }
 
@@ -261,11 +261,10 @@ fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
 }
 
 /// Guests' failures stand in their app's log; what is ours to mend stands in the server's.
-fn log(error: &Error, status: StatusCode, request_id: Option<RequestId>) {
+fn log(error: &Error, status: StatusCode, request_id: RequestId) {
     let ours = status.is_server_error() && !matches!(error, Error::Invoke(_));
     if ours || matches!(error, Error::Invoke(InvokeError::Boot(_))) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
-        let request_id = request_id.map(|id| id.to_string());
-        tracing::error!(request.id = request_id, error = %error, cause, "a request failed");
+        tracing::error!(request.id = %request_id, error = %error, cause, "a request failed");
     }
 }

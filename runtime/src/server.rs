@@ -107,7 +107,7 @@ impl Server {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let path = request.uri().path();
         let mut response = if path.starts_with("/platform/v1/") {
-            self.platform_request(request).await
+            self.platform_request(request, request_id).await
         } else {
             match path {
                 "/health" => text("ok\n"),
@@ -127,14 +127,17 @@ impl Server {
         response
     }
 
-    async fn platform_request(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn platform_request(
+        &self,
+        request: Request<Incoming>,
+        request_id: RequestId,
+    ) -> Response<Body> {
         // A router is a service that is always ready and never fails.
-        let response = self
-            .platform
-            .clone()
-            .call(request)
-            .await
-            .unwrap_or_else(|never| match never {});
+        let answer = self.platform.clone().call(request).await;
+        let mut response = answer.unwrap_or_else(|never| match never {});
+        if let Some(error::Carried(error)) = response.extensions_mut().remove() {
+            return error::own(&error, request_id);
+        }
         response.map(|body| Body::boxed(body.map_err(std::io::Error::other)))
     }
 

@@ -77,6 +77,8 @@ pub enum PlatformError {
     Unauthorized,
     #[error("the request is not understood: {0}")]
     BadRequest(String),
+    #[error("the body is larger than this route takes; a file has at most {max} bytes", max = limits::STATIC_FILE_BYTES_MAX)]
+    BodyTooLarge,
     #[error("the system database failed")]
     Database(#[from] sqlx::Error),
     #[error("the data folder failed")]

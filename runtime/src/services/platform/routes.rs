@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
@@ -20,7 +21,7 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::{Deployed, Platform, PlatformError};
 use crate::digest::Digest;
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::functions::{App, Files};
 use crate::limits;
 use crate::logs::Logs;
@@ -54,6 +55,8 @@ pub fn router(api: Api) -> Router {
             put(set_secret).merge(delete(delete_secret)),
         )
         .route("/apps/{app}/logs", get(logs))
+        .fallback(async || Error::from(RequestError::NotFound))
+        .method_not_allowed_fallback(async || Error::from(RequestError::Method))
         .layer(DefaultBodyLimit::max(limits::PLATFORM_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), authorize))
         .with_state(api);
@@ -102,7 +105,7 @@ struct Create {
     name: String,
 }
 
-async fn create(State(api): State<Api>, body: Bytes) -> Answer<(StatusCode, Json<Value>)> {
+async fn create(State(api): State<Api>, Body(body): Body) -> Answer<(StatusCode, Json<Value>)> {
     let create: Create = parse(&body)?;
     let app = api.platform.create_app(&create.name).await?;
     Ok((StatusCode::CREATED, Json(shown(&api.platform, &app))))
@@ -248,10 +251,11 @@ impl LogQuery {
 async fn logs(
     State(api): State<Api>,
     Path(app): Path<String>,
-    Query(query): Query<LogQuery>,
+    query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Answer<Response> {
     let app = api.platform.app(&app)?;
-    let query = Arc::new(query);
+    let query = query.map_err(|rejection| PlatformError::BadRequest(rejection.body_text()))?;
+    let query = Arc::new(query.0);
     // Subscribed before reading, so that nothing falls between; what is in both is shown once.
     let live = api.logs.subscribe();
     let wanted = query.clone();
@@ -287,7 +291,24 @@ async fn logs(
     let stream = futures_util::stream::once(std::future::ready(text))
         .chain(news)
         .map(Ok::<_, std::convert::Infallible>);
-    Ok((content_type, Body::from_stream(stream)).into_response())
+    Ok((content_type, axum::body::Body::from_stream(stream)).into_response())
+}
+
+/// A request's body, within the route's limit.
+struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Body> {
+        let bytes = Bytes::from_request(request, state).await;
+        bytes.map(Body).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                return PlatformError::BodyTooLarge.into();
+            }
+            PlatformError::BadRequest(rejection.body_text()).into()
+        })
+    }
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, PlatformError> {
