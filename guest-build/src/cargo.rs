@@ -1,6 +1,7 @@
 //! Compiling Rust guests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use crate::process::{Finished, run, start_error};
+use crate::process::{run, start_error};
 use crate::toolchain::{TARGET, cargo};
 use crate::{BuildError, Built, Toolchain, place};
 
@@ -56,6 +57,7 @@ impl Toolchain {
             });
         }
         let _lock = self.lock()?;
+        self.claim(manifest_dir)?;
         let build = self.compile(manifest_dir, &["--lib"], progress)?;
         let components = build.components("cdylib");
         let [(_, component)] = components.as_slice() else {
@@ -87,6 +89,7 @@ impl Toolchain {
     ) -> Result<BTreeMap<String, PathBuf>, BuildError> {
         let manifest_dir = &absolute(manifest_dir)?;
         let _lock = self.lock()?;
+        self.claim(manifest_dir)?;
         let build = self.compile(manifest_dir, &["--examples"], progress)?;
         let mut guests = BTreeMap::new();
         for (name, component) in build.components("example") {
@@ -109,24 +112,63 @@ impl Toolchain {
         Ok(file)
     }
 
-    fn compile(
-        &self,
-        manifest_dir: &Path,
-        what: &[&str],
-        progress: &dyn Fn(&str),
-    ) -> Result<CargoBuild, BuildError> {
-        let mut command: Command = cargo(self, &RUSTFLAGS);
+    /// Makes cargo forget what a workspace elsewhere has built under the names of this one.
+    ///
+    /// Cargo knows the crates of a workspace by name and by place within it, not by the workspace's own
+    /// place, and a component's file by name alone. So in a shared target folder it takes the `hello` of
+    /// one app for a fresh build of another app's `hello`. Here every name has an owner, and whoever is not
+    /// the owner builds anew: only these crates, not what they depend on.
+    fn claim(&self, manifest_dir: &Path) -> Result<(), BuildError> {
+        let workspace = self.workspace(manifest_dir)?;
+        let folder = self.settings.target_dir().join(".pumice-owners");
+        std::fs::create_dir_all(&folder).map_err(BuildError::io(&folder))?;
+        let root = workspace.workspace_root.as_os_str().as_encoded_bytes();
+        let names: BTreeSet<&str> = workspace.names().collect();
+        let is_owner =
+            |name: &&str| std::fs::read(folder.join(name)).is_ok_and(|owner| owner == root);
+        if names.iter().all(is_owner) {
+            return Ok(());
+        }
+        let mut clean = cargo(self, "clean", &RUSTFLAGS);
+        clean
+            .current_dir(manifest_dir)
+            .args(self.target_dir_argument());
+        for package in &workspace.packages {
+            clean.args(["-p", &package.id]);
+        }
+        self.finish(manifest_dir, clean, &mut |_| {})?;
+        for name in names {
+            let path = folder.join(name);
+            std::fs::write(&path, root).map_err(BuildError::io(&path))?;
+        }
+        Ok(())
+    }
+
+    fn workspace(&self, manifest_dir: &Path) -> Result<Workspace, BuildError> {
+        let mut command = Command::new("cargo");
         command
             .current_dir(manifest_dir)
-            .args(what)
-            .arg("--message-format=json-render-diagnostics")
-            .arg("--target-dir")
-            .arg(self.settings.target_dir())
-            .envs(PROFILE);
+            .args(["metadata", "--no-deps", "--format-version=1"]);
+        let (messages, _) = self.finish(manifest_dir, command, &mut |_| {})?;
+        serde_json::from_str(&messages).map_err(|error| BuildError::Command {
+            command: "cargo metadata".into(),
+            text: error.to_string(),
+        })
+    }
+
+    fn target_dir_argument(&self) -> [OsString; 2] {
+        ["--target-dir".into(), self.settings.target_dir().into()]
+    }
+
+    /// Runs cargo to its end; standard output, and what it had to say.
+    fn finish(
+        &self,
+        manifest_dir: &Path,
+        mut command: Command,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(String, String), BuildError> {
         let mut diagnostics = String::new();
-        let Finished {
-            succeeded, stdout, ..
-        } = run(&mut command, &mut |line| match status(line) {
+        let finished = run(&mut command, &mut |line| match status(line) {
             Some(step) => progress(step),
             None => {
                 diagnostics.push_str(line);
@@ -135,15 +177,65 @@ impl Toolchain {
         })
         .map_err(start_error("cargo", CARGO_FIX))?;
         let diagnostics = diagnostics.trim().to_owned();
-        if !succeeded {
-            return Err(BuildError::Compile {
-                source_path: manifest_dir.to_owned(),
-                text: diagnostics,
-            });
+        if finished.succeeded {
+            return Ok((finished.stdout, diagnostics));
         }
+        Err(BuildError::Compile {
+            source_path: manifest_dir.to_owned(),
+            text: diagnostics,
+        })
+    }
+
+    fn compile(
+        &self,
+        manifest_dir: &Path,
+        what: &[&str],
+        progress: &dyn Fn(&str),
+    ) -> Result<CargoBuild, BuildError> {
+        let mut command = cargo(self, "build", &RUSTFLAGS);
+        command
+            .current_dir(manifest_dir)
+            .args(what)
+            .arg("--message-format=json-render-diagnostics")
+            .args(self.target_dir_argument())
+            .envs(PROFILE);
+        self.build_std(&mut command);
+        let (messages, warnings) =
+            self.finish(manifest_dir, command, &mut |step| progress(step))?;
         Ok(CargoBuild {
-            artifacts: artifacts(&stdout, manifest_dir),
-            warnings: diagnostics,
+            artifacts: artifacts(&messages, manifest_dir),
+            warnings,
+        })
+    }
+}
+
+/// The part of `cargo metadata` that is needed here.
+/// Source: <https://doc.rust-lang.org/cargo/commands/cargo-metadata.html#json-format>.
+#[derive(Deserialize)]
+struct Workspace {
+    workspace_root: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    /// Unlike the name, never that of a dependency too.
+    id: String,
+    name: String,
+    targets: Vec<PackageTarget>,
+}
+
+#[derive(Deserialize)]
+struct PackageTarget {
+    name: String,
+}
+
+impl Workspace {
+    /// Of packages and of their targets: a component's file has the name of its target.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.packages.iter().flat_map(|package| {
+            let targets = package.targets.iter().map(|target| target.name.as_str());
+            targets.chain([package.name.as_str()])
         })
     }
 }

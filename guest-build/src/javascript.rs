@@ -55,7 +55,7 @@ impl JavaScript {
         file.lock().map_err(BuildError::io(&guard))?;
         // npm writes into its folder bit by bit; the folder gets its final name when everything is in it.
         if !javascript.modules.is_dir() {
-            javascript.install(&folder, progress)?;
+            javascript.install(&folder, &lock, progress)?;
         }
         Ok(javascript)
     }
@@ -121,7 +121,12 @@ impl JavaScript {
         }
     }
 
-    fn install(&self, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), BuildError> {
+    fn install(
+        &self,
+        folder: &Path,
+        lock: &[u8],
+        progress: &dyn Fn(&str),
+    ) -> Result<(), BuildError> {
         let partial = folder.with_extension("partial");
         if partial.exists() {
             std::fs::remove_dir_all(&partial).map_err(BuildError::io(&partial))?;
@@ -131,27 +136,47 @@ impl JavaScript {
             let from = self.sdk_dir.join(name);
             std::fs::copy(&from, partial.join(name)).map_err(BuildError::io(&from))?;
         }
-        progress("npm ci (the tools JavaScript functions are built with)");
+        progress("npm install (the tools JavaScript functions are built with)");
+        // Not `npm ci`: it refuses a lock file without the tool's packages for platforms that the tool names
+        // but never published. `install` takes the locked versions and checks their hashes too; that it has
+        // not chosen others is checked below. The tools need no install scripts.
         let mut npm = Command::new("npm");
         npm.current_dir(&partial).args([
-            "ci",
+            "install",
+            "--ignore-scripts",
             "--include=dev",
             "--no-audit",
             "--no-fund",
             "--no-progress",
         ]);
         let finished = run(&mut npm, &mut |_| {}).map_err(start_error("npm", NODE_FIX))?;
+        let failed = |text: &str| BuildError::Command {
+            command: "npm install".into(),
+            text: text.into(),
+        };
         if !finished.succeeded {
-            return Err(BuildError::Command {
-                command: "npm ci".into(),
-                text: finished.stderr.trim().into(),
-            });
+            return Err(failed(reason(&finished.stderr)));
+        }
+        let installed = partial.join("package-lock.json");
+        if std::fs::read(&installed).map_err(BuildError::io(&installed))? != lock {
+            return Err(failed(
+                "package-lock.json does not fix every version that package.json asks for",
+            ));
         }
         if folder.exists() {
             std::fs::remove_dir_all(folder).map_err(BuildError::io(folder))?;
         }
         std::fs::rename(&partial, folder).map_err(BuildError::io(folder))
     }
+}
+
+/// What npm says before it goes on to explain all of its options.
+fn reason(stderr: &str) -> &str {
+    stderr
+        .split("npm error Usage:")
+        .next()
+        .unwrap_or(stderr)
+        .trim()
 }
 
 /// What `build.mjs --json` prints.

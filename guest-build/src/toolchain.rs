@@ -210,8 +210,18 @@ fn linker_folder() -> Result<PathBuf, String> {
     ))
 }
 
-/// Cargo, the flags that are particular to the way, and nothing that the surroundings could change.
-pub(crate) fn cargo(toolchain: &Toolchain, rustflags: &[&str]) -> Command {
+impl Toolchain {
+    /// Adds what makes `cargo build` compile the standard library too, where that is the way.
+    pub(crate) fn build_std(&self, command: &mut Command) {
+        if let Way::BuildStd { .. } = self.way {
+            command.arg("-Zbuild-std=std,panic_abort");
+        }
+    }
+}
+
+/// A command of cargo for release builds, the flags that are particular to the way, and nothing that the
+/// surroundings could change.
+pub(crate) fn cargo(toolchain: &Toolchain, subcommand: &str, rustflags: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     let mut rustflags: Vec<String> = rustflags.iter().map(|&flag| flag.to_owned()).collect();
     if let Way::BuildStd { linker_folder } = &toolchain.way {
@@ -239,9 +249,6 @@ pub(crate) fn cargo(toolchain: &Toolchain, rustflags: &[&str]) -> Command {
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUST_BACKTRACE");
-    command.args(["build", "--release", "--target", TARGET]);
-    if let Way::BuildStd { .. } = toolchain.way {
-        command.arg("-Zbuild-std=std,panic_abort");
-    }
+    command.args([subcommand, "--release", "--target", TARGET]);
     command
 }

@@ -9,7 +9,7 @@ import { Positions } from './positions.mjs'
 const SDK = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const GLOBALS = path.join(SDK, 'src/globals.js')
 // The module that the build itself writes.
-const WRAPPER = '<pumice>'
+const WRAPPER = 'pumice-entry'
 
 /** `{file, code, positions, imports, modules}`: the entry's name, the text, where its lines come from, the interfaces it imports and the modules of the SDK in it. */
 export async function bundle(esbuild, contract, entry) {
@@ -19,7 +19,8 @@ export async function bundle(esbuild, contract, entry) {
   })
   const result = await esbuild
     .build({
-      stdin: { contents: wrapper(entry, file), resolveDir: path.resolve('.'), sourcefile: WRAPPER },
+      stdin: { contents: wrapper(entry), resolveDir: path.resolve('.'), sourcefile: WRAPPER },
+      absWorkingDir: path.resolve('.'),
       bundle: true,
       write: false,
       outfile: 'bundle.js',
@@ -65,13 +66,13 @@ function withOwnAsync(code) {
   })
 }
 
-function wrapper(entry, file) {
+function wrapper(entry) {
   const from = (name) => JSON.stringify(path.join(SDK, name))
   return [
     `import ${from('src/start.js')}`,
     `import { $pumiceAsync, $pumicePositions, definitionOf } from ${from('src/entry.js')}`,
     `import * as module from ${JSON.stringify(path.resolve(entry))}`,
-    `export const { incomingHandler } = definitionOf(module, ${JSON.stringify(file)})`,
+    `export const { incomingHandler } = definitionOf(module)`,
     // Used by what `bundle` puts into the text.
     'export { $pumiceAsync, $pumicePositions }',
   ].join('\n')

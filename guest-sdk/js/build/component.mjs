@@ -14,7 +14,7 @@ const PREAMBLE_BYTES = 8
 /** The bytes of the component. Throws a `BuildError` if the program throws while it is evaluated. */
 export async function componentOf(componentize, contract, { file, code, positions, imports, modules }) {
   const exports = contract.exportsOf(modules)
-  if (exports.length === 0) throw new BuildError([{ file, text: 'it has to `export default defineFunction(…)`' }])
+  if (exports.length === 0) throw new BuildError([{ file, text: 'the module has to `export default defineFunction(…)`' }])
   return contract.withWorld(imports, exports, async (witPath, world) => {
     try {
       // `stubWasi`: of WASI the component imports what the SDK uses, and nothing that the engine might.
@@ -22,7 +22,7 @@ export async function componentOf(componentize, contract, { file, code, position
       const { component } = await Promise.race([making, timeOver()])
       return undisguise(component)
     } catch (error) {
-      throw new BuildError([evaluationError(error, positions)])
+      throw new BuildError([evaluationError(error, file, positions)])
     }
   })
 }
@@ -53,9 +53,9 @@ function timeOver() {
   return new Promise((_, reject) => setTimeout(() => reject(new Error(text)), EVALUATION_SECONDS_MAX * 1000).unref())
 }
 
-function evaluationError(error, positions) {
+function evaluationError(error, file, positions) {
   const text = error.message.replace(/^.*Failed to (finish|evaluate|declare) JavaScript module( evaluation)?: /s, '').trim()
   const frames = [...text.matchAll(/componentize-qjs:user\.js:(\d+)/g)].map(([, line]) => positions.find(Number(line)))
   const own = frames.find(({ file }) => file !== undefined) ?? {}
-  return { ...own, text: text.split(/\n\s+at /)[0].replace(/^.*(wasm trap: )/s, '$1') }
+  return { file, ...own, text: text.split(/\n\s+at /)[0].replace(/^.*(wasm trap: )/s, '$1') }
 }

@@ -4,10 +4,10 @@ export { $pumicePositions } from './positions.js'
 export { $pumiceAsync } from './promise.js'
 
 /** The definition that `module` exports by default. */
-export function definitionOf(module, file) {
+export function definitionOf(module) {
   const definition = module.default
   if (definition?.incomingHandler === undefined) {
-    throw new TypeError(`${file} has to end in \`export default defineFunction(…)\``)
+    throw new TypeError('the module has to `export default defineFunction(…)`')
   }
   return definition
 }

@@ -8,7 +8,7 @@ import { logError } from './log.js'
 import { settle } from './loop.js'
 import { beginServing } from './phase.js'
 import { Response } from './web/response.js'
-import { encode } from './web/text.js'
+import { binaryBytes, encode } from './web/text.js'
 
 /**
  * Makes an HTTP function of `handler(request, ctx)`, which returns a `Response` or a promise of one.
@@ -16,37 +16,45 @@ import { encode } from './web/text.js'
  */
 export function defineFunction(handler) {
   if (typeof handler !== 'function') throw new TypeError('defineFunction needs a function')
-  return {
-    incomingHandler: {
-      handle(incoming, out) {
-        beginServing()
-        settle(serve(handler, incoming, out))
-      },
-    },
-  }
+  return { incomingHandler: { handle: (incoming, out) => serve(handler, incoming, out) } }
 }
 
-async function serve(handler, incoming, out) {
+function serve(handler, incoming, out) {
+  beginServing()
   const late = []
-  const ctx = { waitUntil: (promise) => void late.push(promise) }
-  let response
+  let outgoing, content
   try {
-    response = await respond(handler, requestFrom(incoming), ctx)
+    const response = respond(handler, requestFrom(incoming), contextOf(late))
+    ;({ outgoing, content } = prepare(response))
   } catch (error) {
     // The host answers 500; what happened is for the author's eyes only.
     logError('uncaught exception', error)
     ResponseOutparam.set(out, { tag: 'err', val: { tag: 'internal-error', val: 'uncaught exception' } })
     return
   }
-  await send(response, out)
-  for (const result of await Promise.allSettled(late)) {
-    if (result.status === 'rejected') logError('uncaught exception in waitUntil', result.reason)
+  send(outgoing, content, out)
+  for (const promise of late) {
+    try {
+      settle(promise)
+    } catch (error) {
+      logError('uncaught exception in waitUntil', error)
+    }
   }
 }
 
-async function respond(handler, request, ctx) {
+function contextOf(late) {
+  return {
+    waitUntil(promise) {
+      late.push(promise)
+      // It is `serve` that reports a rejection.
+      promise?.catch?.(() => {})
+    },
+  }
+}
+
+function respond(handler, request, ctx) {
   try {
-    const response = await handler(request, ctx)
+    const response = settle(handler(request, ctx))
     if (!(response instanceof Response)) throw new TypeError('the handler did not return a Response')
     return response
   } catch (error) {
@@ -56,19 +64,24 @@ async function respond(handler, request, ctx) {
   }
 }
 
-async function send(response, out) {
-  let content = response.takeContent()
+/** The head for the host, and the content: bytes or an iterable of chunks. */
+function prepare(response) {
+  let content = response.takeContent() ?? new Uint8Array(0)
   const headers = response.headers.toHost()
   if (typeof content === 'string') content = encode(content)
   if (content instanceof Uint8Array && !response.headers.has('content-length')) {
-    headers.push(['content-length', encode(String(content.length))])
+    headers.push(['content-length', binaryBytes(String(content.length))])
   }
   const outgoing = new OutgoingResponse(Fields.fromList(headers))
   if (response.status !== 200) outgoing.setStatusCode(response.status)
+  return { outgoing, content }
+}
+
+function send(outgoing, content, out) {
   const body = outgoing.body()
   ResponseOutparam.set(out, { tag: 'ok', val: outgoing })
   try {
-    await sendContent(body, content ?? '')
+    settle(sendContent(body, content))
   } catch (error) {
     // The head is out. An unfinished body and a trap tell the host that the rest will not come.
     logError('uncaught exception in a response body', error)

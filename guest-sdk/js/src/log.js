@@ -71,8 +71,11 @@ function inspectObject(value, depth, above) {
 }
 
 function inspectError(error, depth, above) {
-  const head = `${error.name}: ${error.message}`
-  const stack = error.stack ? `\n${originalPositions(error.stack).trimEnd()}` : ''
+  // What a call of the host throws has the WIT error as its payload and no message of use.
+  const message = typeof error.payload === 'object' ? inspect(error.payload, 1, []) : error.message
+  const head = `${error.name}: ${message}`
+  const frames = originalPositions(error.stack ?? '').trimEnd()
+  const stack = frames === '' ? '' : `\n${frames}`
   const cause =
     error.cause === undefined || above.includes(error.cause)
       ? ''

@@ -28,8 +28,9 @@ export function isIdle() {
   return waits.length === 0 && !hasJobs()
 }
 
-/** Runs everything until `promise` is settled; returns its value or throws its reason. */
+/** Runs everything until `promise` is settled; returns its value or throws its reason. Any other value is returned as it is. */
 export function settle(promise) {
+  if (typeof promise?.then !== 'function') return promise
   let outcome
   promise.then(
     (value) => (outcome = { value }),

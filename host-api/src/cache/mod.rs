@@ -132,7 +132,7 @@ impl Cache {
     ) -> Result<i64, CacheError> {
         check_key(&key)?;
         let mut sum = Ok(0);
-        self.store.entry(key).and_compute_with(|entry| {
+        self.store().entry(key).and_compute_with(|entry| {
             match entry.map(|entry| entry.into_value()) {
                 None => {
                     sum = Ok(by);

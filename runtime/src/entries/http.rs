@@ -117,7 +117,10 @@ impl Entry {
             return Err(RequestError::BodyTooLarge.into());
         }
         let target = function.target(&self.components).await;
-        let target = target.map_err(|error| InvokeError::Boot(error.to_string()))?;
+        let target = target.map_err(|error| {
+            let error = InvokeError::Boot(error.to_string());
+            self.invoker.refused(function.entry(), request_id, error)
+        })?;
 
         let (mut parts, body) = request.into_parts();
         forward_headers(&mut parts.headers, &parts.uri, prefix);
@@ -137,22 +140,28 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What the function sees of the outside address: `x-forwarded-host`, `-proto` and `-prefix`. Those
-/// of a proxy before us stay.
+/// What the function sees of the outside address: `x-forwarded-host`, `-port`, `-proto` and `-prefix`.
+/// Those of a proxy before us stay.
 fn forward_headers(headers: &mut HeaderMap, uri: &Uri, prefix: usize) {
     const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+    const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
     const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
     if !headers.contains_key(FORWARDED_HOST) {
         let host = headers.get(HOST).cloned();
         let host = host.or_else(|| HeaderValue::from_str(uri.authority()?.as_str()).ok());
-        headers.extend(host.map(|host| (FORWARDED_HOST, host)));
+        if let Some(host) = host {
+            let port = host.to_str().ok().and_then(|host| host.rsplit_once(':'));
+            let port = port.and_then(|(_, port)| HeaderValue::from_str(port).ok());
+            headers.insert(FORWARDED_PORT, port.unwrap_or(HeaderValue::from_static("80")));
+            headers.insert(FORWARDED_HOST, host);
+        }
     }
     let proto = headers.entry(FORWARDED_PROTO);
     proto.or_insert(HeaderValue::from_static("http"));
-    if let Some(prefix) = uri.path().get(..prefix).filter(|prefix| !prefix.is_empty()) {
-        let value = HeaderValue::from_str(prefix).ok();
-        headers.extend(value.map(|value| (FORWARDED_PREFIX, value)));
+    let prefix = uri.path().get(..prefix).filter(|prefix| !prefix.is_empty());
+    if let Some(value) = prefix.and_then(|prefix| HeaderValue::from_str(prefix).ok()) {
+        headers.insert(FORWARDED_PREFIX, value);
     }
 }
 

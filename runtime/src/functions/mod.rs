@@ -295,6 +295,11 @@ impl Revision {
 }
 
 impl Function {
+    /// What its invocations have in common.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
     /// The function ready to invoke; loads its component the first time.
     ///
     /// # Errors

@@ -111,38 +111,42 @@ impl Invoker {
         request_id: RequestId,
         request: Request<IncomingBody>,
     ) -> Result<Response<FunctionBody>, InvokeError> {
-        let passes = self.admit(&target.app.share).await?;
+        let passes = match self.admit(&target.app.share).await {
+            Ok(passes) => passes,
+            Err(error) => return Err(self.refused(&target.entry, request_id, error)),
+        };
         let mut invocation = Invocation::new(self.clone(), target, caller, request_id, passes);
         let host = |error: wasmtime::Error| InvokeError::Host(format!("{error:#}"));
         let context = invocation.store.data_mut();
         let request = context.incoming_request(request).map_err(host)?;
         let (outparam, handle) = context.response_outparam().map_err(host)?;
         let span = invocation.span();
-        let mut guest = Box::pin(
-            invocation
-                .run(Call::Function { request, outparam })
-                .instrument(span),
-        );
+        let call = Call::Function { request, outparam };
+        let mut guest = Box::pin(invocation.run(call).instrument(span));
 
         // Most guests end in their first poll, head and body complete: no task, no channel.
-        let (head, ended) = poll_fn(|cx| {
-            let ended = match guest.as_mut().poll(cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => true,
-                Poll::Pending => false,
-            };
+        let mut ended = None;
+        let head = poll_fn(|cx| {
+            if let Poll::Ready(end) = guest.as_mut().poll(cx) {
+                ended = Some(end);
+            }
             match handle.poll_head(cx) {
-                Poll::Ready(Ok(head)) => Poll::Ready(Ok((head, ended))),
-                Poll::Ready(Err(error)) => {
-                    Poll::Ready(Err(InvokeError::NoResponse(error.to_string())))
-                }
-                Poll::Pending if ended => Poll::Ready(Err(InvokeError::NoResponse(
-                    "it returned without one".to_owned(),
-                ))),
+                Poll::Ready(head) => Poll::Ready(head.map_err(|error| error.to_string())),
+                Poll::Pending if ended.is_some() => Poll::Ready(Err("it returned without one".to_owned())),
                 Poll::Pending => Poll::Pending,
             }
         })
-        .await?;
+        .await;
+        // A guest that set an error instead of a head is stopped here: nobody waits for it.
+        let (head, ended) = match (head, ended) {
+            (head, Some((invocation, result))) => {
+                let head = result.and_then(|()| head.map_err(InvokeError::NoResponse));
+                invocation.finish(head.as_ref().err().cloned());
+                (head?, true)
+            }
+            (Ok(head), None) => (head, false),
+            (Err(error), None) => return Err(InvokeError::NoResponse(error)),
+        };
 
         if ended && let Some(bytes) = handle.complete_body() {
             return Ok(head.map(|()| FunctionBody::Whole(bytes)));
@@ -151,13 +155,39 @@ impl Invoker {
         // A guest that fails from here on drops its end of the body, which then breaks off.
         let task = tokio::spawn(async move {
             if !ended {
-                let _ = guest.await;
+                let (invocation, result) = guest.await;
+                invocation.finish(result.err());
             }
         });
         Ok(head.map(|()| FunctionBody::Stream {
             body,
             guest: Running { task, handle },
         }))
+    }
+
+    /// Records an invocation that never began, and returns why.
+    pub fn refused(&self, entry: &Arc<Entry>, request_id: RequestId, error: InvokeError) -> InvokeError {
+        let outcome = Outcome {
+            entry: entry.clone(),
+            request_id,
+            error: Some(error.clone()),
+            fuel: 0,
+            cpu: Duration::ZERO,
+            wall: Duration::ZERO,
+            memory_peak_bytes: 0,
+            host_calls: 0,
+            host_call_bytes: 0,
+        };
+        self.record(outcome);
+        error
+    }
+
+    fn record(&self, outcome: Outcome) {
+        self.metering.record(&outcome);
+        let app = outcome.entry.app_id;
+        let body = logs::Body::Invocation(Box::new(outcome));
+        let at = SystemTime::now();
+        self.logs.write(Record { app, at, body });
     }
 
     async fn admit(&self, app: &AppShare) -> Result<(Pass, Pass), InvokeError> {
@@ -240,15 +270,18 @@ impl Invocation {
         )
     }
 
-    /// Runs the guest to its end and records the outcome. Dropped before that, it records a
-    /// cancellation.
-    async fn run(mut self, call: Call) -> Result<(), InvokeError> {
+    /// Runs the guest to its end. Dropped before that, it records a cancellation.
+    async fn run(mut self, call: Call) -> (Invocation, Result<(), InvokeError>) {
         let result = match self.metered(call).await {
             Ok(ended) => ended.map_err(|error| self.classify(&error)),
             Err(limit) => Err(InvokeError::Limit(limit)),
         };
-        self.record(result.clone().err());
-        result
+        (self, result)
+    }
+
+    /// Records how it ended.
+    fn finish(mut self, error: Option<InvokeError>) {
+        self.record(error);
     }
 
     /// The guest's own end, or the clock that stopped it.
@@ -337,23 +370,14 @@ impl Invocation {
             host_calls: usage.host_calls,
             host_call_bytes: usage.host_call_bytes,
         };
-        self.invoker.metering.record(&outcome);
         if let Some(error @ InvokeError::Host(_)) = &outcome.error {
-            tracing::error!(app.id = %outcome.entry.app_id, request.id = %self.request_id, %error, "a host call failed");
+            let app = outcome.entry.app_id;
+            tracing::error!(app.id = %app, request.id = %self.request_id, %error, "a host call failed");
         }
-        tracing::Span::current()
-            .record(
-                "outcome",
-                outcome.error.as_ref().map_or("ok", InvokeError::name),
-            )
-            .record("fuel", outcome.fuel);
         if outcome.error.is_some() || self.target.app.sampler.keep(Instant::now()) {
-            let body = logs::Body::Invocation(Box::new(outcome));
-            self.invoker.logs.write(Record {
-                app: self.target.entry.app_id,
-                at: SystemTime::now(),
-                body,
-            });
+            self.invoker.record(outcome);
+        } else {
+            self.invoker.metering.record(&outcome);
         }
     }
 }

@@ -29,12 +29,22 @@ export class IncomingContent {
   }
 
   async return() {
-    this.#close()
+    if (this.#message !== undefined) this.#close()
     return { done: true, value: undefined }
   }
 
-  async readAll() {
+  /** All the bytes, or a promise of them if something else goes on meanwhile. */
+  readAll() {
     const chunks = []
+    while (isIdle()) {
+      const chunk = this.#read()
+      if (chunk === null) return join(chunks)
+      chunks.push(chunk)
+    }
+    return this.#readRest(chunks)
+  }
+
+  async #readRest(chunks) {
     for (let chunk; (chunk = await this.#read()) !== null; ) chunks.push(chunk)
     return join(chunks)
   }
@@ -43,7 +53,7 @@ export class IncomingContent {
   #read() {
     if (this.#stream === undefined) this.#open()
     if (this.#left === 0) {
-      this.#close()
+      if (this.#message !== undefined) this.#close()
       return null
     }
     return isIdle() ? this.#took(this.#attempt('blockingRead')) : this.#readLater()
@@ -73,8 +83,10 @@ export class IncomingContent {
   }
 
   #open() {
-    const length = this.#message.headers().get('content-length')
-    this.#left = length.length === 0 ? Infinity : Number(decode(length[0]))
+    const fields = this.#message.headers()
+    const [length] = fields.get('content-length')
+    fields[Symbol.dispose]()
+    this.#left = length === undefined ? Infinity : Number(decode(length))
     this.#body = this.#message.consume()
     this.#stream = this.#body.stream()
   }
@@ -82,41 +94,47 @@ export class IncomingContent {
   /** Gives the handles back, so that a long chain of fetches does not use them up. */
   #close() {
     this.#left = 0
-    if (this.#stream === undefined || this.#body === undefined) return
-    this.#stream[Symbol.dispose]()
-    this.#body[Symbol.dispose]()
-    this.#body = undefined
+    for (const handle of [this.#stream, this.#body, this.#message]) handle?.[Symbol.dispose]()
+    // Not undefined: what is closed is not opened again.
+    this.#stream = null
+    this.#body = this.#message = undefined
   }
 }
 
 /**
  * Writes `content` to `body` and finishes it. Of an iterable each chunk goes out before the next is asked
- * for. Ends quietly when the other side has gone.
+ * for. Ends quietly when the other side has gone. Returns a promise if it has to wait.
  */
-export async function sendContent(body, content) {
+export function sendContent(body, content) {
   const stream = body.write()
-  let open = true
-  if (typeof content === 'string' || content instanceof Uint8Array) {
-    open = await write(stream, chunkBytes(content))
-  } else {
-    for await (const chunk of content) {
-      open = await write(stream, chunkBytes(chunk))
-      if (open) open = flush(stream)
-      if (!open) break
-    }
+  if (content instanceof Uint8Array) {
+    const open = content.length === 0 || write(stream, content, 0)
+    if (typeof open === 'boolean') return finish(body, stream, open)
+    return open.then((stillOpen) => finish(body, stream, stillOpen))
   }
+  return sendChunks(body, stream, content)
+}
+
+async function sendChunks(body, stream, chunks) {
+  let open = true
+  for await (const chunk of chunks) {
+    open = (await write(stream, chunkBytes(chunk), 0)) && flush(stream)
+    if (!open) break
+  }
+  finish(body, stream, open)
+}
+
+function finish(body, stream, open) {
   stream[Symbol.dispose]()
   if (open) OutgoingBody.finish(body, null)
 }
 
-async function write(stream, bytes) {
+/** Writes `bytes` from `at` on; whether the other side is still there, or a promise of that. */
+function write(stream, bytes, at) {
   try {
-    for (let at = 0; at < bytes.length; ) {
+    while (at < bytes.length) {
       const permit = stream.checkWrite()
-      if (permit === 0) {
-        await wait(stream.subscribe())
-        continue
-      }
+      if (permit === 0) return wait(stream.subscribe()).then(() => write(stream, bytes, at))
       stream.write(at === 0 && permit >= bytes.length ? bytes : bytes.slice(at, at + permit))
       at += permit
     }

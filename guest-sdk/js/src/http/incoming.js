@@ -1,21 +1,34 @@
 // The host's request as a `Request`. What the handler never looks at is never asked for.
 
-import { Request } from '../web/request.js'
+import { Received, Request } from '../web/request.js'
 import { IncomingContent } from './body.js'
 
 export function requestFrom(incoming) {
-  const method = nameOf(incoming.method())
-  return new Request(undefined, {
-    host: {
-      method: () => method,
-      url: (headers) => {
-        const authority = incoming.authority() ?? headers.get('host') ?? 'localhost'
-        return `${nameOf(incoming.scheme() ?? { tag: 'HTTP' }).toLowerCase()}://${authority}${incoming.pathWithQuery() ?? '/'}`
-      },
-      headers: () => incoming.headers().entries(),
-    },
-    hostBody: method === 'GET' || method === 'HEAD' ? null : new IncomingContent(incoming),
-  })
+  return new Request(new IncomingRequest(incoming))
+}
+
+class IncomingRequest extends Received {
+  #incoming
+
+  constructor(incoming) {
+    super()
+    this.#incoming = incoming
+    this.content = new IncomingContent(incoming)
+  }
+
+  method() {
+    return nameOf(this.#incoming.method())
+  }
+
+  url(headers) {
+    const scheme = nameOf(this.#incoming.scheme() ?? { tag: 'HTTP' }).toLowerCase()
+    const authority = this.#incoming.authority() ?? headers.get('host') ?? 'localhost'
+    return `${scheme}://${authority}${this.#incoming.pathWithQuery() ?? '/'}`
+  }
+
+  headers() {
+    return this.#incoming.headers().entries()
+  }
 }
 
 /** The name of a WIT method or scheme. */

@@ -31,24 +31,33 @@ export class Body {
     return this.#used
   }
 
-  async text() {
-    const content = this.takeContent()
-    if (typeof content === 'string') return content
-    const text = decode(await whole(content))
-    return text[0] === '\ufeff' ? text.slice(1) : text
+  text() {
+    return this.#read(textOf)
   }
 
-  async json() {
-    return JSON.parse(await this.text())
+  json() {
+    return this.#read((content) => JSON.parse(textOf(content)))
   }
 
-  async bytes() {
-    return whole(this.takeContent())
+  bytes() {
+    return this.#read(bytesOfContent)
   }
 
-  async arrayBuffer() {
-    const bytes = await this.bytes()
-    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
+  arrayBuffer() {
+    return this.#read((content) => {
+      const bytes = bytesOfContent(content)
+      return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
+    })
+  }
+
+  /** A promise of what `convert` makes of the whole content, a string or bytes. */
+  #read(convert) {
+    try {
+      const content = whole(this.takeContent())
+      return content instanceof Promise ? content.then(convert) : Promise.resolve(convert(content))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Hands the content out, once: null, a string, bytes, or an iterable of strings and bytes. */
@@ -90,11 +99,25 @@ async function* chunksOf(content) {
   else for await (const chunk of content) yield chunkBytes(chunk)
 }
 
-async function whole(content) {
-  if (content === null) return new Uint8Array(0)
-  if (typeof content === 'string' || content instanceof Uint8Array) return chunkBytes(content)
-  if (content.readAll !== undefined) return content.readAll()
-  const chunks = []
-  for await (const chunk of content) chunks.push(chunkBytes(chunk))
-  return join(chunks)
+/** A string or bytes, or a promise of bytes. */
+function whole(content) {
+  if (content === null) return ''
+  if (typeof content === 'string' || content instanceof Uint8Array) return content
+  return content.readAll === undefined ? readAll(content) : content.readAll()
+}
+
+async function readAll(chunks) {
+  const read = []
+  for await (const chunk of chunks) read.push(chunkBytes(chunk))
+  return join(read)
+}
+
+function textOf(content) {
+  if (typeof content === 'string') return content
+  const text = decode(content)
+  return text[0] === '\ufeff' ? text.slice(1) : text
+}
+
+function bytesOfContent(content) {
+  return typeof content === 'string' ? encode(content) : content
 }

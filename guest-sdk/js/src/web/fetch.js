@@ -36,7 +36,7 @@ export async function fetch(input, init) {
     }
     if (request.redirect === 'error') throw new TypeError(`${url} redirects`)
     if (hops === REDIRECTS_MAX) throw new TypeError(`more than ${REDIRECTS_MAX} redirects`)
-    await response.body?.cancel()
+    await response.takeContent()?.return()
     const next = parse(location, url)
     const { status } = response
     if ((status === 303 && method !== 'HEAD') || (status < 303 && method === 'POST')) {
@@ -84,12 +84,15 @@ async function exchange(method, url, headers, content, signal) {
   const onAbort = () => interruption.reject(signal.reason)
   signal?.addEventListener('abort', onAbort)
   const answered = wait(future.subscribe())
-  if (body !== undefined) sendContent(body, content).catch(interruption.reject)
+  if (body !== undefined) Promise.resolve(sendContent(body, content)).catch(interruption.reject)
   try {
     await Promise.race([answered, interruption.promise])
+  } catch (error) {
+    answered.cancel()
+    future[Symbol.dispose]()
+    throw error
   } finally {
     signal?.removeEventListener('abort', onAbort)
-    answered.cancel()
   }
   const outcome = future.get().val
   future[Symbol.dispose]()
@@ -98,10 +101,15 @@ async function exchange(method, url, headers, content, signal) {
 }
 
 function responseFrom(incoming, method) {
-  const headers = Headers.fromHost(incoming.headers().entries())
+  const fields = incoming.headers()
+  const headers = Headers.fromHost(fields.entries())
+  fields[Symbol.dispose]()
   const status = incoming.status()
-  const empty = method === 'HEAD' || [204, 205, 304].includes(status)
-  return new Response(empty ? null : new IncomingContent(incoming), { status, headers })
+  if (method !== 'HEAD' && ![204, 205, 304].includes(status)) {
+    return new Response(new IncomingContent(incoming), { status, headers })
+  }
+  incoming[Symbol.dispose]()
+  return new Response(null, { status, headers })
 }
 
 /** As browsers do it, a `TypeError`; `cause` is the error-code of wasi:http. */

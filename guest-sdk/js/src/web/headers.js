@@ -1,3 +1,5 @@
+import { binaryBytes } from './text.js'
+
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const NOT_A_VALUE = /[\0\r\n]|[^\x00-\xff]/
 
@@ -20,6 +22,11 @@ export class Headers {
 
   append(name, value) {
     this.#add(checkName(name), checkValue(value))
+  }
+
+  /** Adds a header of the SDK's own, in lower case and known to be valid, unless there is one. */
+  setDefault(name, value) {
+    if (!this.#values.has(name)) this.#values.set(name, [value])
   }
 
   set(name, value) {
@@ -74,7 +81,7 @@ export class Headers {
   toHost() {
     const pairs = []
     for (const [name, values] of this.#values) {
-      for (const value of values) pairs.push([name, Uint8Array.fromBase64(btoa(value))])
+      for (const value of values) pairs.push([name, binaryBytes(value)])
     }
     return pairs
   }

@@ -4,21 +4,29 @@ import { Headers } from './headers.js'
 const FORBIDDEN = /^(connect|trace|track)$/i
 const NORMAL = /^(get|head|post|put|delete|options|patch)$/i
 
+/** What a request from the host is made of: `content` and the methods `method`, `url`, `headers`. */
+export class Received {}
+
 export class Request extends Body {
   #method
   #url
   #headers
   // Where a request from the host reads what nobody has asked for yet.
   #host
+  redirect = 'follow'
+  signal = null
 
   constructor(input, init = {}) {
+    if (input instanceof Received) {
+      super(input.content)
+      this.#host = input
+      return
+    }
     const from = input instanceof Request ? input : undefined
-    const body = init.body ?? (from === undefined ? init.hostBody : from.takeContent())
+    const body = init.body ?? from?.takeContent()
     super(body)
-    this.#host = init.host
     this.redirect = init.redirect ?? from?.redirect ?? 'follow'
     this.signal = init.signal ?? from?.signal ?? null
-    if (this.#host !== undefined) return
     this.#method = methodOf(init.method ?? from?.method ?? 'GET')
     if (body !== undefined && body !== null && (this.#method === 'GET' || this.#method === 'HEAD')) {
       throw new TypeError(`a ${this.#method} request has no body`)
@@ -26,7 +34,12 @@ export class Request extends Body {
     this.#url = from?.url ?? String(input)
     this.#headers = new Headers(init.headers ?? from?.headers)
     const type = contentTypeOf(init.body)
-    if (type !== undefined && !this.#headers.has('content-type')) this.#headers.set('content-type', type)
+    if (type !== undefined) this.#headers.setDefault('content-type', type)
+  }
+
+  get body() {
+    // Only a request from the host has content with these methods, and that is empty.
+    return this.method === 'GET' || this.method === 'HEAD' ? null : super.body
   }
 
   get method() {

@@ -9,7 +9,7 @@ const REDIRECTS = [301, 302, 303, 307, 308]
  * of strings and bytes, which is sent as it is produced.
  */
 export class Response extends Body {
-  constructor(body = null, { status = 200, statusText = '', headers } = {}) {
+  constructor(body = null, { status = 200, statusText = '', headers } = {}, type = contentTypeOf(body)) {
     if (!Number.isInteger(status) || status < 200 || status > 599) {
       throw new RangeError(`status ${status} is not between 200 and 599`)
     }
@@ -21,17 +21,13 @@ export class Response extends Body {
     this.url = ''
     this.redirected = false
     this.type = 'default'
-    const type = contentTypeOf(body)
-    if (type !== undefined && !this.headers.has('content-type')) this.headers.set('content-type', type)
+    if (type !== undefined) this.headers.setDefault('content-type', type)
   }
 
   static json(value, init = {}) {
     const text = JSON.stringify(value)
     if (text === undefined) throw new TypeError('the value has no JSON form')
-    const response = new Response(text, init)
-    const given = init.headers === undefined ? null : new Headers(init.headers).get('content-type')
-    if (given === null) response.headers.set('content-type', 'application/json')
-    return response
+    return new Response(text, init, 'application/json')
   }
 
   static redirect(url, status = 302) {

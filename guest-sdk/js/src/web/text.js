@@ -1,18 +1,26 @@
-// UTF-8, done by the engine's native functions as far as they reach: a loop in JavaScript over every byte
-// costs ten times as much.
-
-const NOT_ASCII = /[^\x00-\x7f]/
+// UTF-8, done by the engine's native functions as far as they reach. A loop in JavaScript costs seven times
+// as much for each character, and a regular expression that looks for one beyond ASCII more than all of this.
 
 /** The UTF-8 bytes of `string`; a lone surrogate becomes U+FFFD. */
 export function encode(string) {
-  const binary = NOT_ASCII.test(string) ? unescape(encodeURIComponent(string.toWellFormed())) : string
-  return Uint8Array.fromBase64(btoa(binary))
+  return binaryBytes(utf8(string.toWellFormed()))
+}
+
+/** The UTF-8 bytes of `string`, each as the character of that number. */
+function utf8(string) {
+  return unescape(encodeURIComponent(string))
+}
+
+/** One byte for each character of `string`, all of which are below U+0100. */
+export function binaryBytes(string) {
+  return Uint8Array.fromBase64(btoa(string))
 }
 
 /** The text of UTF-8 `bytes`; what is not UTF-8 becomes U+FFFD, or throws if `fatal`. */
 export function decode(bytes, fatal = false) {
   const binary = atob(bytes.toBase64())
-  if (!NOT_ASCII.test(binary)) return binary
+  // Only ASCII has as many bytes as characters.
+  if (utf8(binary).length === binary.length) return binary
   try {
     return decodeURIComponent(escape(binary))
   } catch {
