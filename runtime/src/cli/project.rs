@@ -119,8 +119,14 @@ impl Project {
         }
         let out = self.state().join("build").join(format!("{name}.wasm"));
         let stamp = out.with_extension("source");
-        let digest = format!("{} {} {path}", source_digest(&source)?, sdk_digest());
-        let current = out.is_file() && fs::read_to_string(&stamp).is_ok_and(|old| old == digest);
+        let digest = || {
+            let source = source_digest(&source)?;
+            anyhow::Ok(format!("{source} {} {path}", sdk_digest()))
+        };
+        let mut stamped = digest()?;
+        // A crate's first build writes its lock file, which is a part of its source from then on.
+        let locked = !source.is_dir() || source.join("Cargo.lock").exists();
+        let current = out.is_file() && fs::read_to_string(&stamp).is_ok_and(|old| old == stamped);
         if !current {
             let step = report.step(format!("building {name}"));
             fs::create_dir_all(self.state().join("build"))?;
@@ -137,7 +143,10 @@ impl Project {
                     "function `{name}`: {path} is no crate, script or component; its path must be a folder with a Cargo.toml, a .js or .ts file, or a .wasm file"
                 ),
             }
-            fs::write(&stamp, digest)?;
+            if !locked {
+                stamped = digest()?;
+            }
+            fs::write(&stamp, stamped)?;
             drop(step);
         }
         let bytes = fs::metadata(&out)?.len();
