@@ -102,6 +102,8 @@ pub struct HostLimits {
     pub host_call_bytes_max: u64,
     /// Resources alive at one time.
     pub handles_max: u32,
+    /// The request body.
+    pub request_bytes_max: u64,
     /// The response body.
     pub response_bytes_max: u64,
     /// One line of the log; what is longer is cut and says so.
@@ -123,6 +125,7 @@ impl Default for HostLimits {
             host_call_bytes_max: 64 << 20,
             // A guest that streams holds a dozen; ten thousand are a leak.
             handles_max: 1_024,
+            request_bytes_max: 32 << 20,
             response_bytes_max: 32 << 20,
             log_line_bytes_max: 16 << 10,
             log_bytes_max: 1 << 20,

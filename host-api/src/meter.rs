@@ -11,6 +11,8 @@ pub enum Exceeded {
     HostCallBytes(u64),
     #[error("more than {0} resources open at one time")]
     Handles(u32),
+    #[error("request body longer than {0} bytes")]
+    RequestBytes(u64),
     #[error("response body longer than {0} bytes")]
     ResponseBytes(u64),
     #[error("more than {0} bytes of memory")]

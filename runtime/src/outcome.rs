@@ -25,6 +25,7 @@ pub enum Limit {
     Stack,
     HostCallBytes,
     Handles,
+    RequestBytes,
     ResponseBytes,
     OutboundRequests,
     /// Header fields of a message.
@@ -42,6 +43,7 @@ impl Limit {
             Limit::Stack => "stack",
             Limit::HostCallBytes => "host_call_bytes",
             Limit::Handles => "handles",
+            Limit::RequestBytes => "request_bytes",
             Limit::ResponseBytes => "response_bytes",
             Limit::OutboundRequests => "outbound_requests",
             Limit::Fields => "fields",

@@ -27,6 +27,8 @@ pub(crate) struct BodyReader {
     end: Option<Result<Option<HeaderMap>, HttpFault>>,
     pub(crate) stream_taken: bool,
     stall: Option<Stall>,
+    bytes_left: u64,
+    bytes_max: u64,
 }
 
 /// The resource `future-trailers`: the body it came from, read to its end.
@@ -58,7 +60,17 @@ impl BodyReader {
             end: None,
             stream_taken: false,
             stall: None,
+            bytes_left: u64::MAX,
+            bytes_max: u64::MAX,
         }
+    }
+
+    /// Errs with [`HttpFault::TooLong`] after `max` bytes. Without it, the guest's limit on bytes across
+    /// the boundary holds alone.
+    pub(crate) fn limited_to(mut self, max: u64) -> Self {
+        self.bytes_left = max;
+        self.bytes_max = max;
+        self
     }
 
     /// Errs with [`HttpFault::ReadTimeout`] when nothing comes for `longest`. Reading then needs tokio's timer.
@@ -86,7 +98,15 @@ impl BodyReader {
                         }
                         match frame {
                             Some(Ok(frame)) => match frame.into_data() {
-                                Ok(data) => self.buffer = data,
+                                Ok(data) => match self.bytes_left.checked_sub(data.len() as u64) {
+                                    Some(left) => {
+                                        self.bytes_left = left;
+                                        self.buffer = data;
+                                    }
+                                    None => {
+                                        self.end = Some(Err(HttpFault::TooLong(self.bytes_max)))
+                                    }
+                                },
                                 Err(frame) => self.end = Some(Ok(frame.into_trailers().ok())),
                             },
                             Some(Err(error)) => self.end = Some(Err(error.into())),

@@ -41,6 +41,9 @@ pub enum HttpFault {
     /// A response body that is not as long as its `content-length`; how long it is.
     #[error("the response body is not as long as its content-length says")]
     ResponseLength(u64),
+    /// More than the entry takes; how much it takes.
+    #[error("the body is longer than {0} bytes")]
+    TooLong(u64),
     #[error("the response ended early")]
     Incomplete,
     #[error("the other side does not speak HTTP/1.1 as it should")]

@@ -217,7 +217,11 @@ impl types::HostIncomingRequest for HostCtx {
             .body
             .take()
         {
-            Some(body) => Ok(Ok(self.push(Box::new(BodyReader::new(body)))?)),
+            Some(body) => {
+                let max = self.entry.limits.request_bytes_max;
+                let body = BodyReader::new(body).limited_to(max);
+                Ok(Ok(self.push(Box::new(body))?))
+            }
             None => Ok(Err(())),
         }
     }
@@ -496,6 +500,7 @@ impl From<HttpFault> for types::ErrorCode {
             HttpFault::Denied => ErrorCode::HttpRequestDenied,
             HttpFault::Method => ErrorCode::HttpRequestMethodInvalid,
             HttpFault::Uri => ErrorCode::HttpRequestUriInvalid,
+            HttpFault::TooLong(max) => ErrorCode::HttpRequestBodySize(Some(max)),
             HttpFault::RequestLength(length) => ErrorCode::HttpRequestBodySize(Some(length)),
             HttpFault::ResponseLength(length) => ErrorCode::HttpResponseBodySize(Some(length)),
             HttpFault::Incomplete => ErrorCode::HttpResponseIncomplete,

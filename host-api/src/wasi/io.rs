@@ -127,6 +127,7 @@ impl HostCtx {
             }
             Read::Empty => Ok(Bytes::new()),
             Read::End => Err(StreamFault::Closed),
+            Read::Fault(HttpFault::TooLong(max)) => Err(Exceeded::RequestBytes(max).into()),
             Read::Fault(fault) => Err(StreamFault::Failed(IoError::Http(fault))),
         }
     }

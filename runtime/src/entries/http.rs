@@ -15,7 +15,7 @@ use crate::functions::manifest::Access;
 use crate::functions::{App, Function, statics};
 use crate::invoke::{FunctionBody, Invoker};
 use crate::limits;
-use crate::outcome::InvokeError;
+use crate::outcome::{InvokeError, Limit};
 use crate::request_id::RequestId;
 use crate::services::auth::extract;
 
@@ -129,7 +129,11 @@ impl Entry {
         }
         let request = Request::from_parts(parts, IncomingBody::Hyper(body));
         let invoked = self.invoker.function(target, caller, request_id, request);
-        Ok(invoked.await?.map(|body| match body {
+        let response = invoked.await.map_err(|error| match error {
+            InvokeError::Limit(Limit::RequestBytes) => RequestError::BodyTooLarge.into(),
+            error => Error::from(error),
+        })?;
+        Ok(response.map(|body| match body {
             FunctionBody::Whole(bytes) => Body::from(bytes),
             FunctionBody::Stream { body, guest } => Body::Guest { body, guest },
         }))
@@ -153,7 +157,10 @@ fn forward_headers(headers: &mut HeaderMap, uri: &Uri, prefix: usize) {
         if let Some(host) = host {
             let port = host.to_str().ok().and_then(|host| host.rsplit_once(':'));
             let port = port.and_then(|(_, port)| HeaderValue::from_str(port).ok());
-            headers.insert(FORWARDED_PORT, port.unwrap_or(HeaderValue::from_static("80")));
+            headers.insert(
+                FORWARDED_PORT,
+                port.unwrap_or(HeaderValue::from_static("80")),
+            );
             headers.insert(FORWARDED_HOST, host);
         }
     }

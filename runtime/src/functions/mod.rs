@@ -372,6 +372,7 @@ fn host_limits(limits: &Limits) -> HostLimits {
         table_elements_max: limits.table_elements,
         host_call_bytes_max: limits.host_call_bytes,
         handles_max: limits.handles,
+        request_bytes_max: limits::REQUEST_BODY_BYTES_MAX,
         response_bytes_max: limits.response_bytes,
         outbound_requests_max: limits.outbound_requests,
         outbound_timeout: limits::OUTBOUND_WAIT,

@@ -132,7 +132,9 @@ impl Invoker {
             }
             match handle.poll_head(cx) {
                 Poll::Ready(head) => Poll::Ready(head.map_err(|error| error.to_string())),
-                Poll::Pending if ended.is_some() => Poll::Ready(Err("it returned without one".to_owned())),
+                Poll::Pending if ended.is_some() => {
+                    Poll::Ready(Err("it returned without one".to_owned()))
+                }
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -166,7 +168,12 @@ impl Invoker {
     }
 
     /// Records an invocation that never began, and returns why.
-    pub fn refused(&self, entry: &Arc<Entry>, request_id: RequestId, error: InvokeError) -> InvokeError {
+    pub fn refused(
+        &self,
+        entry: &Arc<Entry>,
+        request_id: RequestId,
+        error: InvokeError,
+    ) -> InvokeError {
         let outcome = Outcome {
             entry: entry.clone(),
             request_id,
@@ -324,6 +331,7 @@ impl Invocation {
             return InvokeError::Limit(match exceeded {
                 Exceeded::HostCallBytes(_) => Limit::HostCallBytes,
                 Exceeded::Handles(_) => Limit::Handles,
+                Exceeded::RequestBytes(_) => Limit::RequestBytes,
                 Exceeded::ResponseBytes(_) => Limit::ResponseBytes,
                 Exceeded::Memory(_) => Limit::Memory,
                 Exceeded::OutboundRequests(_) => Limit::OutboundRequests,
