@@ -128,9 +128,10 @@ impl ResponseHandle {
     }
 
     /// The body as a stream, to be polled from any task while the guest goes on. Ask after
-    /// `poll_head` has answered; a second call gets an empty body.
+    /// `poll_head` has answered, and only once: two readers would share the chunks.
     pub fn take_body(&self) -> GuestBody {
-        GuestBody::new(self.exchange.state.lock().body.take())
+        // The handle keeps its own view of the body, to say whether it is finished.
+        GuestBody::new(self.exchange.state.lock().body.clone())
     }
 }
 

@@ -341,6 +341,13 @@ impl Invocation {
         if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
             return InvokeError::Overloaded;
         }
+        if error
+            .root_cause()
+            .to_string()
+            .ends_with(HOST_CALL_TOO_LARGE)
+        {
+            return InvokeError::Limit(Limit::HostCallBytes);
+        }
         let trap = error.downcast_ref::<Trap>();
         match trap {
             Some(Trap::OutOfFuel) => return InvokeError::Limit(Limit::Fuel),
@@ -400,6 +407,9 @@ impl Drop for Invocation {
 
 /// The most that one host call may carry into the host: the largest sensible body in one piece.
 const HOST_CALL_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+
+/// The end of wasmtime's message for a call that carries more than that; the error has no public type.
+const HOST_CALL_TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// The guest's functions on the stack, innermost first, without addresses.
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
