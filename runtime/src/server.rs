@@ -195,8 +195,9 @@ impl Server {
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok())?;
         let host = host.split(':').next().unwrap_or_default();
-        let name = host.strip_suffix(self.domain.as_str())?.strip_suffix('.')?;
-        Some((self.registry.get(&name.to_ascii_lowercase())?, 0))
+        let host = host.to_ascii_lowercase();
+        let name = host.strip_suffix(self.domain.as_str())?;
+        Some((self.registry.get(name.strip_suffix('.')?)?, 0))
     }
 
     /// Prometheus text. Nothing of a single app: metrics are the operator's.
