@@ -38,12 +38,14 @@ pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::
     let file = project.state().join("dev.json");
     std::fs::write(&file, serde_json::to_vec_pretty(&facts)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
-    event(
-        report,
-        "serving",
-        &facts,
-        &format!("serving {} at {}", app.name, node.url),
+    let text = format!(
+        "serving {} at {}\nanon key: {}\nservice_role key: in {}",
+        app.name,
+        node.url,
+        app.keys.anon(),
+        file.display()
     );
+    event(report, "serving", &facts, &text);
 
     let (platform, url) = (node.platform.clone(), node.url.clone());
     let watcher = std::thread::Builder::new()
