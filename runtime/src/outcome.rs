@@ -206,6 +206,63 @@ impl Sampler {
 mod tests {
     use super::*;
 
+    /// The outcome of an invocation that ended well.
+    fn outcome() -> Outcome {
+        let entry = Entry {
+            app_id: pumice_host_api::AppId(uuid::Uuid::new_v4()),
+            app: "shop".parse().unwrap(),
+            component: "hello".parse().unwrap(),
+            kind: pumice_host_api::Kind::Function,
+            revision: 1,
+            environment: Vec::new(),
+            config: Default::default(),
+            secrets: Default::default(),
+            egress: Default::default(),
+            cache: pumice_host_api::Cache::new(1),
+            limits: Default::default(),
+        };
+        Outcome {
+            entry: Arc::new(entry),
+            request_id: RequestId::next(),
+            error: None,
+            fuel: 7,
+            cpu: Duration::from_micros(5),
+            wall: Duration::from_micros(9),
+            memory_peak_bytes: 65536,
+            host_calls: 3,
+            host_call_bytes: 2,
+        }
+    }
+
+    #[tokio::test]
+    async fn metering_gets_every_outcome_and_counts_what_finds_it_full() {
+        let metering = Metering::default();
+        metering.record(&outcome());
+        let mut events = metering.attach();
+        for _ in 0..limits::METERING_QUEUE_MAX + 2 {
+            metering.record(&outcome());
+        }
+        assert_eq!(events.len(), limits::METERING_QUEUE_MAX);
+        assert_eq!(metering.lost(), 2);
+        assert_eq!(events.recv().await.unwrap().fuel, 7);
+    }
+
+    #[test]
+    fn a_record_says_how_it_ended() {
+        let mut outcome = outcome();
+        let record = serde_json::to_value(&outcome).unwrap();
+        assert_eq!(
+            (&record["outcome"], &record["cpu_us"]),
+            (&"ok".into(), &5.into())
+        );
+        outcome.error = Some(InvokeError::Limit(Limit::Fuel));
+        let record = serde_json::to_value(&outcome).unwrap();
+        assert_eq!(
+            (&record["outcome"], &record["limit"]),
+            (&"limit".into(), &"fuel".into())
+        );
+    }
+
     #[test]
     fn successes_are_kept_up_to_the_rate_in_each_second() {
         let sampler = Sampler::default();

@@ -267,9 +267,9 @@ mod tests {
         assert_eq!(gate.taken(), 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_wait_is_bounded_and_a_waiter_that_left_takes_no_place() {
-        let gate = gate(1, 2);
+        let gate = Gate::new(1, 2, Duration::from_millis(1));
         let pass = gate.enter().await.ok().unwrap();
         assert_eq!(gate.enter().await.err(), Some(Refused::WaitedTooLong));
         drop(pass);
