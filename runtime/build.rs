@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is how cargo tells a build script its folders"
+)]
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let root = root.canonicalize().expect("the repository is readable");

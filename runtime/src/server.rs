@@ -169,11 +169,11 @@ impl Server {
         }
         // Parts of the dialect that this server does not have are not an app's to answer.
         const DIALECT: [&str; 4] = ["/rest/v1", "/auth/v1", "/storage/v1", "/realtime/v1"];
-        let below = |prefix: &&str| {
-            let rest = path.strip_prefix(*prefix);
+        let below = |prefix: &str| {
+            let rest = path.strip_prefix(prefix);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if DIALECT.iter().any(|prefix| below(&prefix)) {
+        if DIALECT.iter().any(|prefix| below(prefix)) {
             return error::own(&RequestError::NotFound.into(), request_id);
         }
         let answer = self.functions.by_route(incoming).await;

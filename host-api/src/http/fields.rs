@@ -142,11 +142,16 @@ fn is_of_connection(name: &HeaderName) -> bool {
 /// Takes out what a guest may not see of a message that came over a connection.
 pub(crate) fn remove_connection_fields(headers: &mut HeaderMap) {
     // A search costs more than a look at each name, and messages have few fields.
-    let found: Vec<HeaderName> = headers
+    let mut found: Vec<HeaderName> = headers
         .keys()
         .filter(|name| is_of_connection(name))
         .cloned()
         .collect();
+    // The sender names more of them in `connection` (RFC 9110 §7.6.1).
+    for value in headers.get_all(header::CONNECTION) {
+        let names = value.to_str().unwrap_or_default().split(',');
+        found.extend(names.filter_map(|name| name.trim().parse::<HeaderName>().ok()));
+    }
     for name in found {
         headers.remove(name);
     }

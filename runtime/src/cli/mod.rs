@@ -125,20 +125,20 @@ enum Command {
 #[derive(Args)]
 struct ServerArgs {
     /// The server's address; needs --key.
-    #[arg(long, env = "PUMICE_SERVER", requires = "key")]
+    #[arg(long, global = true, env = "PUMICE_SERVER", requires = "key")]
     server: Option<String>,
     /// The server's platform key: `key` in its data folder's platform.json.
-    #[arg(long, env = "PUMICE_KEY", hide_env_values = true)]
+    #[arg(long, global = true, env = "PUMICE_KEY", hide_env_values = true)]
     key: Option<String>,
     /// The data folder of a server on this machine.
-    #[arg(long, env = "PUMICE_DATA", conflicts_with = "server")]
+    #[arg(long, global = true, env = "PUMICE_DATA", conflicts_with = "server")]
     data: Option<PathBuf>,
 }
 
 /// Which app: by default the one of this folder.
 #[derive(Args)]
 struct AppArgs {
-    #[arg(long)]
+    #[arg(long, global = true)]
     app: Option<String>,
     #[command(flatten)]
     server: ServerArgs,

@@ -15,8 +15,13 @@ export class IncomingContent {
   // What Content-Length has left; the end is not asked for when it is known.
   #left
 
-  constructor(message) {
+  // Whether the message goes when its body has been read.
+  #owned
+
+  /** A request is not `owned`: its method, address and headers are asked for later, if at all. */
+  constructor(message, owned) {
     this.#message = message
+    this.#owned = owned
   }
 
   [Symbol.asyncIterator]() {
@@ -94,7 +99,8 @@ export class IncomingContent {
   /** Gives the handles back, so that a long chain of fetches does not use them up. */
   #close() {
     this.#left = 0
-    for (const handle of [this.#stream, this.#body, this.#message]) handle?.[Symbol.dispose]()
+    const message = this.#owned ? this.#message : undefined
+    for (const handle of [this.#stream, this.#body, message]) handle?.[Symbol.dispose]()
     // Not undefined: what is closed is not opened again.
     this.#stream = null
     this.#body = this.#message = undefined

@@ -13,7 +13,7 @@ class IncomingRequest extends Received {
   constructor(incoming) {
     super()
     this.#incoming = incoming
-    this.content = new IncomingContent(incoming)
+    this.content = new IncomingContent(incoming, false)
   }
 
   method() {

@@ -106,7 +106,7 @@ function responseFrom(incoming, method) {
   fields[Symbol.dispose]()
   const status = incoming.status()
   if (method !== 'HEAD' && ![204, 205, 304].includes(status)) {
-    return new Response(new IncomingContent(incoming), { status, headers })
+    return new Response(new IncomingContent(incoming, true), { status, headers })
   }
   incoming[Symbol.dispose]()
   return new Response(null, { status, headers })
