@@ -54,8 +54,7 @@ impl Server {
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::REQUEST_HEAD_WAIT_MAX)
-            .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX)
-            .pipeline_flush(true);
+            .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX);
         http.http2()
             .timer(TokioTimer::new())
             .max_header_list_size(limits::REQUEST_HEAD_BYTES_MAX as u32);
