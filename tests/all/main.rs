@@ -1,1 +1,41 @@
-fn main(){}
+//! The whole system: the real binary with real guests, over HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers as well"
+)]
+
+mod admission;
+mod apps;
+mod cli;
+mod egress;
+mod examples;
+mod functions;
+mod identity;
+mod limits;
+mod random;
+mod statics;
+mod supabase;
+mod tidy;
+mod uploads;
+
+use pumice_tests::{TestServer, in_time};
+
+/// Waits until at least this many guests are alive on the server.
+async fn until_running(server: &TestServer, count: u32) {
+    in_time("guests to run", async {
+        while running(server).await < count {}
+    })
+    .await;
+}
+
+/// Guests alive on the server.
+async fn running(server: &TestServer) -> u32 {
+    let metrics = server.call("GET", "/metrics").await.text();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("pumice_invocations_running "));
+    line.expect("the metric is there")
+        .parse()
+        .expect("it is a number")
+}

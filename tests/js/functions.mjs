@@ -19,7 +19,7 @@ async function invoke(name, options) {
 }
 
 const bytes = new Uint8Array([0, 1, 2, 250])
-const echoed = await app.functions.invoke('echo', { body: bytes, headers: { 'content-type': 'application/octet-stream' } })
+const echoed = await app.functions.invoke('echo', { body: bytes.buffer, headers: { 'content-type': 'application/octet-stream' } })
 
 const seen = (await invoke('seen/deep/er?x=1', { body: { name: 'Ada' }, headers: { 'x-own': 'yes' } })).data
 const got = (await invoke('seen', { method: 'GET', region: 'eu-west-3' })).data

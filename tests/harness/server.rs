@@ -1,0 +1,242 @@
+//! One running server.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Call};
+use crate::pipe::{Command, Running};
+use crate::{App, in_time};
+
+/// `pumice serve` on a free port with a data folder of its own. Cheap to clone; the last clone ends it, and
+/// fails its test if the server logged an ERROR that nobody expected.
+#[derive(Clone)]
+pub struct TestServer(Arc<Inner>);
+
+struct Inner {
+    data: tempfile::TempDir,
+    process: Mutex<Running>,
+    url: String,
+    key: String,
+    expected: Mutex<Vec<String>>,
+    /// Whether apps get names that no other test has taken.
+    shared: bool,
+}
+
+impl TestServer {
+    /// A server of this test's own, with default settings.
+    pub async fn start() -> TestServer {
+        TestServer::with("").await
+    }
+
+    /// A server of this test's own, with this `server.toml`.
+    pub async fn with(settings: &str) -> TestServer {
+        let data = tempfile::tempdir().expect("a folder can be made");
+        std::fs::write(data.path().join("server.toml"), settings).expect("it can be written");
+        TestServer::run(data, false).await
+    }
+
+    /// The server that all tests share which change nothing but apps of their own. It lives as long as any
+    /// of them runs.
+    pub async fn shared() -> TestServer {
+        static SHARED: tokio::sync::Mutex<Weak<Inner>> = tokio::sync::Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(inner) = shared.upgrade() {
+            return TestServer(inner);
+        }
+        let data = tempfile::tempdir().expect("a folder can be made");
+        let server = TestServer::run(data, true).await;
+        *shared = Arc::downgrade(&server.0);
+        server
+    }
+
+    async fn run(data: tempfile::TempDir, shared: bool) -> TestServer {
+        let folder = data.path().to_str().expect("the path is text");
+        let arguments = ["serve", "--data", folder, "--listen", "127.0.0.1:0"];
+        let process = Command::pumice(data.path(), &arguments).start();
+        let url = in_time("the server's URL", process.stdout.find(|_| true)).await;
+        let Some(url) = url else {
+            panic!("the server does not start:\n{}", process.stderr.text());
+        };
+        let contact = std::fs::read(data.path().join("platform.json")).expect("it is written");
+        let contact: Value = serde_json::from_slice(&contact).expect("it is JSON");
+        TestServer(Arc::new(Inner {
+            key: contact["key"].as_str().expect("it has a key").into(),
+            process: Mutex::new(process),
+            data,
+            url,
+            expected: Mutex::default(),
+            shared,
+        }))
+    }
+
+    /// Stops the server with SIGKILL (`kill -9`).
+    pub fn kill(&self) {
+        let mut process = self.0.process.lock().expect("no test panics with it");
+        process.kill();
+    }
+
+    /// Kills the server and starts another on the same data folder.
+    ///
+    /// # Panics
+    /// If something else still holds the server.
+    pub async fn kill_and_restart(self) -> TestServer {
+        self.kill();
+        self.again().await
+    }
+
+    /// Stops the server with SIGTERM, and starts another on the same data folder.
+    ///
+    /// # Panics
+    /// As [`kill_and_restart`](Self::kill_and_restart).
+    pub async fn restart(self) -> TestServer {
+        self.stop().await;
+        self.again().await
+    }
+
+    async fn again(self) -> TestServer {
+        let Some(mut inner) = Arc::into_inner(self.0) else {
+            panic!("an app or a clone still holds the server");
+        };
+        inner.check();
+        let data = std::mem::replace(
+            &mut inner.data,
+            tempfile::tempdir().expect("a folder can be made"),
+        );
+        TestServer::run(data, false).await
+    }
+
+    /// Stops the server with SIGTERM and waits for its end.
+    #[expect(
+        clippy::await_holding_lock,
+        reason = "nobody else asks for the process of a server that is being stopped"
+    )]
+    pub async fn stop(&self) {
+        let status = self
+            .0
+            .process
+            .lock()
+            .expect("no test panics with it")
+            .terminate()
+            .await;
+        assert!(status.success(), "the server ended with {status}");
+    }
+
+    /// Allows ERROR lines that contain `part`.
+    pub fn expect_error(&self, part: &str) {
+        self.0
+            .expected
+            .lock()
+            .expect("no test panics with it")
+            .push(part.into());
+    }
+
+    /// The lines of the server's own log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.0
+            .process
+            .lock()
+            .expect("no test panics with it")
+            .stderr
+            .all()
+    }
+
+    /// Waits for a line of the server's own log that contains `part`.
+    pub async fn log_line(&self, part: &str) -> String {
+        let lines = self
+            .0
+            .process
+            .lock()
+            .expect("no test panics with it")
+            .stderr
+            .clone();
+        let line = in_time(part, lines.find(|line| line.contains(part))).await;
+        line.unwrap_or_else(|| panic!("the server ended:\n{}", lines.text()))
+    }
+
+    /// The address of a path on this server, as a URL.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0.url)
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> &str {
+        self.0
+            .url
+            .strip_prefix("http://")
+            .expect("it is served without TLS")
+    }
+
+    /// The platform key.
+    pub fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    pub fn data(&self) -> &Path {
+        self.0.data.path()
+    }
+
+    /// A request without any key.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(self.address(), method, path)
+    }
+
+    /// A request to `/platform/v1<path>` with the platform key.
+    pub fn platform(&self, method: &str, path: &str) -> Call {
+        self.call(method, &format!("/platform/v1{path}"))
+            .bearer(self.key())
+    }
+
+    /// Makes an app. On the shared server its name gets a number.
+    pub async fn app(&self, name: &str) -> App {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = if self.0.shared {
+            format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+        } else {
+            name.to_owned()
+        };
+        let made: Answer = self
+            .platform("POST", "/apps")
+            .json(&json!({ "name": name }))
+            .await;
+        assert_eq!(made.status, 201, "{made}");
+        App::new(self.clone(), &made.json())
+    }
+
+    /// An app that is there.
+    pub async fn found(&self, name: &str) -> App {
+        let shown = self.platform("GET", &format!("/apps/{name}")).await;
+        assert_eq!(shown.status, 200, "{shown}");
+        App::new(self.clone(), &shown.json())
+    }
+}
+
+impl Inner {
+    fn check(&self) {
+        let expected = self.expected.lock().expect("no test panics with it");
+        let lines = self
+            .process
+            .lock()
+            .expect("no test panics with it")
+            .stderr
+            .all();
+        let unlisted: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.contains(r#""level":"ERROR""#) || line.contains("panicked at"))
+            .filter(|line| !expected.iter().any(|part| line.contains(part)))
+            .collect();
+        assert!(
+            unlisted.is_empty() || std::thread::panicking(),
+            "the server logged errors that no test expects: {unlisted:#?}"
+        );
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.process.lock().expect("no test panics with it").kill();
+        self.check();
+    }
+}

@@ -1,0 +1,93 @@
+//! What the figures were taken on, and what the kernel counts for a process.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::process::answer;
+
+/// Ticks of `/proc/<pid>/stat` in a second: what Linux shows to programs, whatever its own clock.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Processor time of a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    pub own: Duration,
+    /// That of its children which have ended.
+    pub children: Duration,
+}
+
+/// # Errors
+/// When there is no such process, or no `/proc`.
+pub fn cpu(id: u32) -> anyhow::Result<Cpu> {
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).context("/proc/<pid>/stat")?;
+    // The second field is the program's name in brackets, and may hold anything.
+    let (_, fields) = text.rsplit_once(')').context("/proc/<pid>/stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    // Fields 14 to 17 of proc(5); these begin with the third.
+    let ticks = |field: usize| -> u64 {
+        fields
+            .get(field - 3)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    };
+    let time = |ticks: u64| Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+    Ok(Cpu {
+        own: time(ticks(14) + ticks(15)),
+        children: time(ticks(16) + ticks(17)),
+    })
+}
+
+/// Resident memory in bytes, files that are mapped included.
+///
+/// # Errors
+/// When there is no such process, or no `/proc`.
+pub fn resident(id: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).context("/proc/<pid>/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(number.context("VmRSS")? * 1024)
+}
+
+/// Lines for the report's head.
+pub fn facts(pumice: &Path) -> Vec<String> {
+    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let field = |path: &str, name: &str| {
+        let text = file(path);
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_once(':'));
+        value.map_or_else(
+            || "unknown".to_owned(),
+            |(_, value)| value.trim().to_owned(),
+        )
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = field("/proc/meminfo", "MemTotal");
+    let mut facts = vec![
+        format!(
+            "{} cores of {}, {memory} of memory",
+            cores,
+            field("/proc/cpuinfo", "model name")
+        ),
+        format!("Linux {}", file("/proc/sys/kernel/osrelease").trim()),
+        format!(
+            "load before the end of the run: {}",
+            file("/proc/loadavg").trim()
+        ),
+    ];
+    facts.extend(answer(pumice, &["--version"]));
+    facts.extend(answer("rustc", &["--version"]));
+    let commit = answer("git", &["describe", "--always", "--dirty"]);
+    facts.extend(commit.map(|commit| format!("commit {commit}")));
+    let doctor = answer(pumice, &["doctor", "--json"]).unwrap_or_default();
+    let findings: serde_json::Value = serde_json::from_str(&doctor).unwrap_or_default();
+    for finding in findings.as_array().into_iter().flatten() {
+        if matches!(finding["what"].as_str(), Some("engine" | "memory reset")) {
+            let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+            facts.push(format!("{}: {}", text("what"), text("detail")));
+        }
+    }
+    facts
+}

@@ -1,0 +1,110 @@
+//! What the commands need of the machine, found or installed.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::process::{answer, output, run, say};
+
+/// The oldest Node.js that the tools of JavaScript functions run on.
+const NODE_MAJOR_MIN: u32 = 20;
+
+/// A C compiler, for the few dependencies that bring C: cryptography, SQLite, the allocator.
+///
+/// # Errors
+/// When there is none.
+pub fn c_compiler() -> anyhow::Result<()> {
+    if answer("cc", &["--version"]).is_some() {
+        return Ok(());
+    }
+    bail!(
+        "there is no C compiler: install one, for example with `apt-get install gcc libc6-dev` or `xcode-select --install`"
+    )
+}
+
+/// Node.js and npm, which JavaScript functions are built with.
+///
+/// # Errors
+/// When they are missing and cannot be installed, or too old.
+pub fn node() -> anyhow::Result<()> {
+    if answer("node", &["--version"]).is_none() || answer("npm", &["--version"]).is_none() {
+        debian_packages(
+            &["nodejs", "npm"],
+            "install Node.js 20 or later from https://nodejs.org",
+        )?;
+    }
+    let version = answer("node", &["--version"]).unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next();
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major >= NODE_MAJOR_MIN => Ok(()),
+        _ => bail!(
+            "node is {version}; JavaScript functions need {NODE_MAJOR_MIN} or later: https://nodejs.org"
+        ),
+    }
+}
+
+/// curl, with which the tests do what a user does.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub fn curl() -> anyhow::Result<()> {
+    if answer("curl", &["--version"]).is_some() {
+        return Ok(());
+    }
+    debian_packages(&["curl"], "install curl")
+}
+
+/// wrk, the load generator of the bench.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub fn wrk() -> anyhow::Result<()> {
+    // It prints its version with a failure status.
+    if Command::new("wrk").arg("--version").output().is_ok() {
+        return Ok(());
+    }
+    debian_packages(&["wrk"], "install wrk, https://github.com/wg/wrk")
+}
+
+/// rustfmt and clippy, which the smallest profile of rustup leaves out.
+///
+/// # Errors
+/// When they are missing and rustup cannot add them.
+pub fn rust_tools() -> anyhow::Result<()> {
+    for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if answer("cargo", &[tool, "--version"]).is_none() {
+            say(&format!("rustup component add {component}"));
+            run(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Cargo in the workspace, with the committed lock file.
+pub fn cargo(root: &Path, command: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root).args([command, "--locked"]);
+    cargo
+}
+
+/// Installs packages if this is Debian (or one of its children) and the process may.
+fn debian_packages(packages: &[&str], elsewhere: &str) -> anyhow::Result<()> {
+    let list = packages.join(" ");
+    if answer("apt-get", &["--version"]).is_none() {
+        bail!("{list} is missing: {elsewhere}");
+    }
+    let by_hand = format!("apt-get install -y --no-install-recommends {list}");
+    if answer("id", &["-u"]).as_deref() != Some("0") {
+        bail!("{list} is missing: run `sudo {by_hand}`, or {elsewhere}");
+    }
+    say(&by_hand);
+    // An index that is partly out of reach may still have the packages: the install tells.
+    let _ = output(Command::new("apt-get").args(["-qq", "update"]));
+    let mut install = Command::new("apt-get");
+    install
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-qq", "install", "-y", "--no-install-recommends"])
+        .args(packages);
+    output(&mut install).map(|_| ())
+}
