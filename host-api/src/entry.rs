@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::http::Egress;
 use crate::ids::{AppId, AppName, ComponentName};
+use crate::meter::MemoryBudget;
 
 /// One entry of the manifest as its guests' host sees it: made once per revision, shared by all its
 /// invocations, never changed.
-#[derive(Debug)]
+///
+/// Its `Debug` shows the names of environment and configuration, not their values: either may hold
+/// what an operator would not have in a log.
 pub struct Entry {
     pub app_id: AppId,
     pub app: AppName,
@@ -27,7 +31,45 @@ pub struct Entry {
     pub egress: Egress,
     /// The app's cache, the same for all its entries.
     pub cache: Cache,
+    /// What the linear memories of all the app's invocations together are taken from.
+    pub memory: Arc<MemoryBudget>,
     pub limits: HostLimits,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Named one by one, so that a new field is a compile error here until someone has decided.
+        let Entry {
+            app_id,
+            app,
+            component,
+            kind,
+            revision,
+            environment,
+            config,
+            secrets,
+            egress,
+            cache,
+            memory,
+            limits,
+        } = self;
+        let environment: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
+        let config: Vec<&str> = config.keys().map(String::as_str).collect();
+        f.debug_struct("Entry")
+            .field("app_id", app_id)
+            .field("app", app)
+            .field("component", component)
+            .field("kind", kind)
+            .field("revision", revision)
+            .field("environment", &environment)
+            .field("config", &config)
+            .field("secrets", secrets)
+            .field("egress", egress)
+            .field("cache", cache)
+            .field("memory", memory)
+            .field("limits", limits)
+            .finish()
+    }
 }
 
 /// What kind of guest an entry is.
@@ -108,7 +150,8 @@ pub struct HostLimits {
     pub response_bytes_max: u64,
     /// One line of the log; what is longer is cut and says so.
     pub log_line_bytes_max: usize,
-    /// All lines of one invocation; what comes after is dropped and counted.
+    /// All lines of one invocation, each as [`line_size`](crate::line_size) counts it; what comes after
+    /// is dropped and counted.
     pub log_bytes_max: u64,
     /// Requests sent to other hosts.
     pub outbound_requests_max: u32,
@@ -138,6 +181,28 @@ impl Default for HostLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_hides_values_of_environment_and_config() {
+        let (entry, _) = crate::testing::entry(HostLimits::default());
+        let mut entry = Arc::into_inner(entry).unwrap();
+        entry.environment = vec![("DATABASE_URL".to_owned(), "hunter2".to_owned())];
+        entry.config = [("mode".to_owned(), "hunter3".to_owned())].into();
+        let line = crate::LogLine {
+            entry: &entry,
+            invocation: crate::testing::invocation(),
+            level: crate::Level::Info,
+            message: "",
+            fields: &[],
+        };
+        for shown in [format!("{entry:?}"), format!("{line:?}")] {
+            assert!(
+                shown.contains("DATABASE_URL") && shown.contains("mode"),
+                "{shown}"
+            );
+            assert!(!shown.contains("hunter"), "{shown}");
+        }
+    }
 
     #[test]
     fn debug_hides_secret_values() {

@@ -36,8 +36,8 @@ pub use crate::http::{
 };
 pub use crate::identity::{Caller, Role};
 pub use crate::ids::{AppId, AppName, ComponentName, InvalidName, InvocationId};
-pub use crate::log::{Level, LogLine, LogSink};
-pub use crate::meter::{Exceeded, HostUsage, MemoryLimiter};
+pub use crate::log::{Level, LogLine, LogSink, line_size};
+pub use crate::meter::{Exceeded, HostUsage, MemoryBudget, MemoryLimiter};
 pub use crate::wasi::cli::GuestExit;
 
 use crate::log::Log;
@@ -47,7 +47,8 @@ use crate::table::{Stored, Table};
 /// One invocation, seen by its host: the `T` of `Store<T>`.
 ///
 /// Making one allocates the resource table and nothing else. Dropping it writes what is left in the
-/// buffers of standard output and error, and breaks off a response body that was not finished.
+/// buffers of standard output and error, breaks off a response body that was not finished, and gives
+/// the instance's memory back to its [`MemoryBudget`].
 pub struct HostCtx {
     entry: Arc<Entry>,
     caller: Caller,
@@ -67,7 +68,7 @@ impl HostCtx {
         HostCtx {
             table: Table::new(entry.limits.handles_max),
             meter: Meter::new(),
-            memory: MemoryLimiter::new(&entry.limits),
+            memory: MemoryLimiter::new(&entry.limits, entry.memory.clone()),
             log: Log::new(log, invocation),
             entry,
             caller,
@@ -105,6 +106,8 @@ impl HostCtx {
         HostUsage {
             memory_peak_bytes: self.memory.bytes_peak,
             memory_denied: self.memory.denied,
+            memory_exhausted: self.memory.exhausted,
+            table_denied: self.memory.table_denied,
             log_bytes: self.log.bytes,
             ..self.meter.usage
         }
@@ -123,6 +126,11 @@ impl HostCtx {
     /// Fuel for host work since the last time; to be taken from the store's fuel.
     pub fn take_pending_fuel(&mut self) -> u64 {
         self.meter.take_pending_fuel()
+    }
+
+    /// Charges header fields that cross the boundary, or are copied.
+    fn charge_fields(&mut self, fields: &::http::HeaderMap) -> wasmtime::Result<()> {
+        self.charge(http::fields::weight(fields))
     }
 
     /// Charges bytes that cross the boundary.

@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    AppId, AppName, Cache, ComponentName, Egress, Entry, HostLimits, InvocationId, Kind, LogLine,
-    LogSink, Secrets,
+    AppId, AppName, Cache, Caller, ComponentName, Egress, Entry, HostCtx, HostLimits, InvocationId,
+    Kind, LogLine, LogSink, Role, Secrets,
 };
 
 /// Keeps lines as `level message`.
@@ -39,6 +39,7 @@ pub(crate) fn entry(limits: HostLimits) -> (Arc<Entry>, Arc<Lines>) {
         secrets: Secrets::default(),
         egress: Egress::default(),
         cache: Cache::default(),
+        memory: Arc::default(),
         limits,
     };
     (Arc::new(entry), Arc::default())
@@ -46,4 +47,18 @@ pub(crate) fn entry(limits: HostLimits) -> (Arc<Entry>, Arc<Lines>) {
 
 pub(crate) fn invocation() -> InvocationId {
     InvocationId(Uuid::nil())
+}
+
+/// A context of that entry, called by nobody in particular.
+pub(crate) fn ctx(limits: HostLimits) -> HostCtx {
+    let (entry, sink) = entry(limits);
+    HostCtx::new(entry, caller(), invocation(), sink)
+}
+
+pub(crate) fn caller() -> Caller {
+    Caller {
+        role: Role::Anon,
+        user_id: None,
+        claims: "{}".into(),
+    }
 }

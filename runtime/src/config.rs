@@ -19,6 +19,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Private networks that guests may reach, such as `10.1.0.0/16`: none by default.
     pub allow_private: Vec<ipnet::IpNet>,
+    /// Proxies whose `x-forwarded-*` headers are believed: this machine's by default.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     pub node: limits::Node,
 }
 
@@ -38,6 +40,19 @@ const KEYS: &[&str] = &[
     "app_queue",
     "queue_wait_ms",
     "connections",
+    "trusted_proxies",
+    "memory_mib",
+];
+
+/// Variables of the command line and of the guest compiler.
+const NOT_OURS: &[&str] = &[
+    "server",
+    "key",
+    "data",
+    "cache_dir",
+    "guest_toolchain",
+    "bin",
+    "guests",
 ];
 
 impl Config {
@@ -75,9 +90,10 @@ impl Config {
             Err(error) => faults.push(format!("{}: {error}", file.display())),
         }
         for (name, value) in environment {
-            if let Some(key) = name.strip_prefix("PUMICE_").map(str::to_ascii_lowercase)
-                && KEYS.contains(&key.as_str())
-            {
+            let Some(key) = name.strip_prefix("PUMICE_").map(str::to_ascii_lowercase) else {
+                continue;
+            };
+            if !NOT_OURS.contains(&key.as_str()) {
                 values.insert(key, (value, name));
             }
         }
@@ -91,6 +107,10 @@ impl Config {
             domain: "localhost".to_owned(),
             public_url: None,
             allow_private: Vec::new(),
+            trusted_proxies: ["127.0.0.0/8", "::1/128"]
+                .iter()
+                .filter_map(|net| net.parse().ok())
+                .collect(),
             node: limits::Node::default(),
         };
         for (key, (value, place)) in values {
@@ -123,16 +143,9 @@ impl Config {
                     .map_err(|_| "write a URL such as https://api.example.com".to_owned())?;
                 self.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
             }
-            "allow_private" => {
-                let nets = value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|net| !net.is_empty())
-                    .map(str::parse);
-                self.allow_private = nets
-                    .collect::<Result<_, _>>()
-                    .map_err(|_| "write networks such as [\"10.1.0.0/16\"]".to_owned())?;
-            }
+            "allow_private" => self.allow_private = networks(value)?,
+            "trusted_proxies" => self.trusted_proxies = networks(value)?,
+            "memory_mib" => self.node.memory_bytes = u64::from(count(u32::MAX)?) << 20,
             "instances" => self.node.instances = count(10_000)?,
             "app_instances" => self.node.app_instances = count(10_000)?,
             "app_queue" => self.node.app_queue = count(100_000)?,
@@ -144,6 +157,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Networks separated by commas.
+fn networks(value: &str) -> Result<Vec<ipnet::IpNet>, String> {
+    let nets = value
+        .split(',')
+        .map(str::trim)
+        .filter(|net| !net.is_empty());
+    let nets: Result<_, _> = nets.map(str::parse).collect();
+    nets.map_err(|_| "write networks such as [\"10.1.0.0/16\"]".to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, RETRY_AFTER,
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -141,6 +144,33 @@ pub fn own(error: &Error, request_id: RequestId) -> Response<Body> {
     with_headers(error, json_response(status, &body))
 }
 
+/// The answer to a browser's question whether it may call a function that is not there.
+pub fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    allow_browsers(&mut response);
+    let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    response
+}
+
+/// Lets a page of any origin read an answer of ours, as it may read a function's if that says so.
+fn allow_browsers(response: &mut Response<Body>) {
+    const HEADERS: &str = "authorization, apikey, x-client-info, content-type, x-region";
+    const EXPOSED: &str = "sb-error-code, x-request-id, x-pumice-limit, retry-after";
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(HEADERS),
+    );
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
+}
+
 /// The answer on `/functions/v1`: the dialect's codes and bodies.
 pub fn dialect(error: &Error, request_id: RequestId) -> Response<Body> {
     let (status, _) = status_and_code(error);
@@ -192,6 +222,7 @@ pub fn dialect(error: &Error, request_id: RequestId) -> Response<Body> {
     if let Ok(value) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(SB_ERROR_CODE, value);
     }
+    allow_browsers(&mut response);
     with_headers(error, response)
 }
 

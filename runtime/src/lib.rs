@@ -3,6 +3,7 @@
 pub mod body;
 pub mod cli;
 pub mod config;
+mod connection;
 pub mod digest;
 pub mod engine;
 pub mod entries;

@@ -95,8 +95,8 @@ impl Limits {
 /// Bounds of the process, from `server.toml`.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Guests alive at once. Each has a slot of address space (4 GiB and guards) in the pool; 1,000
-    /// of them are 4 TiB of the 128 TiB a process may reserve.
+    /// Guests alive at once. Each has room for two memories (4 GiB and guards each) in the pool; 1,000
+    /// of them are 8 TiB of the 128 TiB of address space that a process has.
     pub instances: u32,
     /// Guests of one app alive at once, so that one app cannot take all slots.
     pub app_instances: u32,
@@ -107,6 +107,8 @@ pub struct Node {
     pub cpu: u32,
     /// Invocations of one app that may wait for admission.
     pub app_queue: u32,
+    /// Linear memory of all guests together; those of one app may hold half of it.
+    pub memory_bytes: u64,
     /// How long one may wait before it is told 503.
     pub queue_wait: Duration,
     /// Open connections.
@@ -119,13 +121,32 @@ impl Default for Node {
         Node {
             instances: 1_000,
             app_instances: 256,
-            app_cpu: cores,
-            cpu: cores * 2,
+            // The serving threads are one more than the processors, so that with all turns taken one
+            // is left for brief work.
+            app_cpu: (cores - 1).max(1),
+            cpu: cores,
+            memory_bytes: memory_of_machine() / 10 * 6,
             app_queue: 1_000,
             queue_wait: Duration::from_secs(2),
             connections: 10_000,
         }
     }
+}
+
+/// Memory of the machine, or of the control group this process is in, if that is less.
+fn memory_of_machine() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = meminfo
+        .strip_prefix("MemTotal:")
+        .and_then(|rest| rest.split_whitespace().next());
+    let total = total
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .map_or(1 << 30, |kib| kib * 1024);
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    group
+        .trim()
+        .parse()
+        .map_or(total, |max: u64| max.min(total))
 }
 
 /// Body of a request to a function.
@@ -134,6 +155,10 @@ pub const REQUEST_BODY_BYTES_MAX: u64 = 50 * MIB as u64;
 pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take over its request's head, and keep an idle connection.
 pub const REQUEST_HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a client may take none of what is sent to it.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// Requests at once on one HTTP/2 connection.
+pub const STREAMS_PER_CONNECTION: u32 = 100;
 /// JSON body of a request to the platform API.
 pub const PLATFORM_BODY_BYTES_MAX: usize = 4 * MIB;
 

@@ -1,19 +1,24 @@
 //! The apps' logs: outcome records and guests' lines, in rotated files of JSON lines.
 //!
 //! Nothing waits for the log. Records go through a bounded queue to one thread; when the queue is
-//! full they are dropped and counted, and the count is written as soon as there is room.
+//! full they are dropped and counted, and the count goes to the server's own log. What guests write
+//! may fill a part of the queue, and what those of one app write a part of that, so that a flood of
+//! lines costs neither other apps their lines nor anybody the outcome records.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use pumice_host_api::{AppId, ComponentName, InvocationId, Level, LogLine, LogSink};
+use parking_lot::Mutex;
+use pumice_host_api::{AppId, ComponentName, InvocationId, Level, LogLine, LogSink, line_size};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, oneshot};
 
@@ -42,10 +47,78 @@ pub struct GuestLine {
     pub fields: Vec<(String, String)>,
 }
 
+impl GuestLine {
+    fn size(&self) -> usize {
+        line_size(&self.message, &self.fields)
+    }
+}
+
+/// Guests' lines in the queue at once; the last quarter of it is for outcome records alone.
+const LINES_WAITING_MAX: usize = limits::LOG_QUEUE_MAX / 4 * 3;
+/// Bytes of guests' lines in the queue at once.
+const LINE_BYTES_WAITING_MAX: usize = 32 << 20;
+/// One app's lines may take this part of either.
+const APP_PART: usize = 8;
+
+/// The guests' lines in the queue.
+#[derive(Default)]
+struct Waiting {
+    all: Share,
+    apps: HashMap<AppId, Share>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    lines: usize,
+    bytes: usize,
+}
+
+impl Share {
+    fn with(self, bytes: usize) -> Share {
+        Share {
+            lines: self.lines + 1,
+            bytes: self.bytes + bytes,
+        }
+    }
+
+    fn fits(self, part: usize) -> bool {
+        self.lines <= LINES_WAITING_MAX / part && self.bytes <= LINE_BYTES_WAITING_MAX / part
+    }
+}
+
+impl Waiting {
+    /// Counts a line of `bytes`, if there is room for it.
+    fn enter(&mut self, app: AppId, bytes: usize) -> bool {
+        let all = self.all.with(bytes);
+        let of_app = self.apps.get(&app).copied().unwrap_or_default().with(bytes);
+        let fits = all.fits(1) && of_app.fits(APP_PART);
+        if fits {
+            self.all = all;
+            self.apps.insert(app, of_app);
+        }
+        fits
+    }
+
+    /// Takes back what `enter` has counted.
+    fn leave(&mut self, app: AppId, bytes: usize) {
+        self.all.lines -= 1;
+        self.all.bytes -= bytes;
+        if let Some(of_app) = self.apps.get_mut(&app) {
+            of_app.lines -= 1;
+            of_app.bytes -= bytes;
+            if of_app.lines == 0 {
+                self.apps.remove(&app);
+            }
+        }
+    }
+}
+
 /// A handle to the log; cheap to clone.
 #[derive(Clone)]
 pub struct Logs {
     queue: SyncSender<Message>,
+    /// Only guests' lines ask for this lock.
+    waiting: Arc<Mutex<Waiting>>,
     dropped: Arc<AtomicU64>,
     live: broadcast::Sender<(AppId, Arc<str>)>,
     folder: Arc<Path>,
@@ -54,7 +127,7 @@ pub struct Logs {
 enum Message {
     Record(Record),
     Flush(oneshot::Sender<()>),
-    Forget(AppId),
+    Forget(AppId, oneshot::Sender<()>),
 }
 
 impl Logs {
@@ -63,46 +136,86 @@ impl Logs {
     /// # Errors
     /// When no thread can be started.
     pub fn start(folder: &Path) -> io::Result<Logs> {
-        let (queue, inbox) = sync_channel(limits::LOG_QUEUE_MAX);
-        let (live, _) = broadcast::channel(1024);
-        let logs = Logs {
-            queue,
-            dropped: Arc::default(),
-            live,
-            folder: folder.into(),
-        };
-        let writer = Writer {
-            folder: folder.to_owned(),
-            open: HashMap::new(),
-            dropped: logs.dropped.clone(),
-            live: logs.live.clone(),
-        };
+        let (logs, writer, inbox) = Logs::new(folder);
         std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(&inbox))?;
         Ok(logs)
     }
 
+    fn new(folder: &Path) -> (Logs, Writer, Receiver<Message>) {
+        let (queue, inbox) = sync_channel(limits::LOG_QUEUE_MAX);
+        let (live, _) = broadcast::channel(1024);
+        let logs = Logs {
+            queue,
+            waiting: Arc::default(),
+            dropped: Arc::default(),
+            live,
+            folder: folder.into(),
+        };
+        let writer = Writer {
+            folder: folder.to_owned(),
+            began: segment_name(),
+            open: HashMap::new(),
+            forgotten: HashMap::new(),
+            waiting: logs.waiting.clone(),
+            dropped: logs.dropped.clone(),
+            told: None,
+            live: logs.live.clone(),
+        };
+        (logs, writer, inbox)
+    }
+
     /// Hands a record over; drops and counts it when the writer cannot keep up.
     pub fn write(&self, record: Record) {
-        if self.queue.try_send(Message::Record(record)).is_err() {
+        match &record.body {
+            Body::Line(line) if !self.enter(record.app, line.size()) => {}
+            _ => self.put(record),
+        }
+    }
+
+    /// Takes a place for a guest's line, or counts it as dropped.
+    fn enter(&self, app: AppId, bytes: usize) -> bool {
+        let entered = self.waiting.lock().enter(app, bytes);
+        if !entered {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    /// A line has its place already.
+    fn put(&self, record: Record) {
+        let (TrySendError::Full(message) | TrySendError::Disconnected(message)) =
+            match self.queue.try_send(Message::Record(record)) {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Message::Record(record) = message {
+            leave(&self.waiting, &record);
         }
     }
 
     /// Waits until everything handed over so far is in the files.
     pub async fn flush(&self) {
-        let (done, wait) = oneshot::channel();
-        let queue = self.queue.clone();
-        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Flush(done))).await;
-        if matches!(sent, Ok(Ok(()))) {
-            let _ = wait.await;
-        }
+        self.ask(Message::Flush).await;
     }
 
-    /// Closes the files of an app that is being deleted.
-    pub fn forget(&self, app: AppId) {
-        let _ = self.queue.try_send(Message::Forget(app));
+    /// Closes the files of an app that is being deleted. When it returns, nothing more is written for
+    /// the app, whatever its guests still say, so that its folder can go.
+    pub async fn forget(&self, app: AppId) {
+        self.ask(move |done| Message::Forget(app, done)).await;
+    }
+
+    /// Sends what must not be dropped, and waits until the writer has done it.
+    async fn ask(&self, message: impl FnOnce(oneshot::Sender<()>) -> Message) {
+        let (done, wait) = oneshot::channel();
+        let (queue, message) = (self.queue.clone(), message(done));
+        // A full queue makes the sender wait, which a thread of the server must not.
+        let sent = tokio::task::spawn_blocking(move || queue.send(message).is_ok()).await;
+        if matches!(sent, Ok(true)) {
+            let _ = wait.await;
+        }
     }
 
     /// Lines as they are written, of all apps.
@@ -110,10 +223,11 @@ impl Logs {
         self.live.subscribe()
     }
 
-    /// The last `count` lines of an app that `wanted` accepts, oldest first.
+    /// The last `count` lines of an app that `wanted` accepts, oldest first. A line that a crash has
+    /// torn is given as what is left of it, with what is not UTF-8 replaced.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// When a file is there and cannot be read.
     pub async fn tail(
         &self,
         app: AppId,
@@ -125,14 +239,19 @@ impl Logs {
         tokio::task::spawn_blocking(move || {
             let mut newest_first = Vec::new();
             for (_, path) in segments(&folder)?.into_iter().rev() {
-                let lines = BufReader::new(File::open(path)?)
-                    .lines()
-                    .collect::<io::Result<Vec<String>>>()?;
+                let bytes = match fs::read(path) {
+                    Ok(bytes) => bytes,
+                    // The writer deletes the oldest files as it begins new ones.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
+                let lines = bytes.rsplit(|&byte| byte == b'\n');
                 newest_first.extend(
                     lines
-                        .into_iter()
-                        .rev()
+                        .filter(|line| !line.is_empty())
+                        .map(String::from_utf8_lossy)
                         .filter(|line| wanted(line))
+                        .map(Cow::into_owned)
                         .take(count - newest_first.len()),
                 );
                 if newest_first.len() >= count {
@@ -149,6 +268,10 @@ impl Logs {
 
 impl LogSink for Logs {
     fn line(&self, line: LogLine<'_>) {
+        // Asked before anything is copied: a flood must be cheap to drop.
+        if !self.enter(line.entry.app_id, line_size(line.message, line.fields)) {
+            return;
+        }
         let guest_line = GuestLine {
             component: line.entry.component.clone(),
             invocation: line.invocation,
@@ -156,11 +279,18 @@ impl LogSink for Logs {
             message: line.message.to_owned(),
             fields: line.fields.to_vec(),
         };
-        self.write(Record {
+        self.put(Record {
             app: line.entry.app_id,
             at: SystemTime::now(),
             body: Body::Line(Box::new(guest_line)),
         });
+    }
+}
+
+/// Gives back a line's place in the queue; other records have none.
+fn leave(waiting: &Mutex<Waiting>, record: &Record) {
+    if let Body::Line(line) = &record.body {
+        waiting.lock().leave(record.app, line.size());
     }
 }
 
@@ -178,16 +308,33 @@ fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry?;
-        found.push((entry.metadata()?.len(), entry.path()));
+        match entry.metadata() {
+            Ok(metadata) => found.push((metadata.len(), entry.path())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     found.sort_by(|(_, a), (_, b)| a.cmp(b));
     Ok(found)
 }
 
+/// What a segment that begins now is called: names sort by time.
+fn segment_name() -> String {
+    format!("{}.jsonl", Utc::now().format("%Y%m%dT%H%M%S%.6f"))
+}
+
 struct Writer {
     folder: PathBuf,
+    /// Name of a segment begun when the writer was. Older ones are not continued: whoever wrote them
+    /// may have been killed in the middle of a line.
+    began: String,
     open: HashMap<AppId, Segment>,
+    /// Apps whose records are thrown away, and since when.
+    forgotten: HashMap<AppId, Instant>,
+    waiting: Arc<Mutex<Waiting>>,
     dropped: Arc<AtomicU64>,
+    /// When drops were last told.
+    told: Option<Instant>,
     live: broadcast::Sender<(AppId, Arc<str>)>,
 }
 
@@ -200,6 +347,12 @@ struct Segment {
 const OPEN_MAX: usize = 128;
 /// How long a line may wait in memory.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
+/// How often drops are told at most, so that one log's flood does not become another's.
+const DROPS_TOLD_EVERY: Duration = Duration::from_secs(1);
+/// How long a deleted app may still have guests that write: longer than any runs.
+const FORGOTTEN_FOR: Duration = Duration::from_secs(2 * 3600);
+/// Files of one app. Full ones reach its limit in bytes first; this bounds those that restarts begin.
+const SEGMENTS_MAX: usize = 256;
 
 impl Writer {
     fn run(mut self, inbox: &Receiver<Message>) {
@@ -212,16 +365,22 @@ impl Writer {
             };
             match message {
                 Ok(Message::Record(record)) => {
-                    flushed = false;
-                    self.record(&record);
+                    leave(&self.waiting, &record);
+                    if !self.forgotten.contains_key(&record.app) {
+                        flushed = false;
+                        self.record(&record);
+                    }
                 }
                 Ok(Message::Flush(done)) => {
                     self.flush();
                     flushed = true;
                     let _ = done.send(());
                 }
-                Ok(Message::Forget(app)) => {
+                Ok(Message::Forget(app, done)) => {
+                    self.forgotten.retain(|_, at| at.elapsed() < FORGOTTEN_FOR);
+                    self.forgotten.insert(app, Instant::now());
                     self.open.remove(&app);
+                    let _ = done.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.flush();
@@ -233,13 +392,7 @@ impl Writer {
     }
 
     fn record(&mut self, record: &Record) {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!(
-                dropped,
-                "the log queue was full; records of apps were dropped"
-            );
-        }
+        self.tell_dropped();
         let line: Arc<str> = text(record).into();
         if let Err(error) = self.append(record.app, &line) {
             tracing::error!(app.id = %record.app, %error, "an app's log cannot be written");
@@ -247,6 +400,20 @@ impl Writer {
         }
         if self.live.receiver_count() > 0 {
             let _ = self.live.send((record.app, line));
+        }
+    }
+
+    fn tell_dropped(&mut self) {
+        if self.told.is_some_and(|at| at.elapsed() < DROPS_TOLD_EVERY) {
+            return;
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            self.told = Some(Instant::now());
+            tracing::warn!(
+                dropped,
+                "the log queue or an app's part of it was full; records were dropped"
+            );
         }
     }
 
@@ -262,7 +429,7 @@ impl Writer {
             if self.open.len() >= OPEN_MAX {
                 self.open.clear();
             }
-            let segment = open_segment(&folder_of(&self.folder, app))?;
+            let segment = open_segment(&folder_of(&self.folder, app), &self.began)?;
             self.open.insert(app, segment);
         }
         let Some(segment) = self.open.get_mut(&app) else {
@@ -275,6 +442,7 @@ impl Writer {
     }
 
     fn flush(&mut self) {
+        self.tell_dropped();
         self.open.retain(|app, segment| {
             let result = segment.file.flush();
             if let Err(error) = &result {
@@ -285,27 +453,38 @@ impl Writer {
     }
 }
 
-/// Continues the newest segment if it has room, else begins one and deletes what is over age or
-/// size.
-fn open_segment(folder: &Path) -> io::Result<Segment> {
+/// Continues the newest segment if it has room and is not older than `began`, else begins one and
+/// deletes what is over age, size or number.
+fn open_segment(folder: &Path, began: &str) -> io::Result<Segment> {
     fs::create_dir_all(folder)?;
     let mut found = segments(folder)?;
     let path = match found.last() {
-        Some((bytes, path)) if *bytes < limits::LOG_SEGMENT_BYTES => path.clone(),
+        Some((bytes, path))
+            if *bytes < limits::LOG_SEGMENT_BYTES
+                && path
+                    .file_name()
+                    .is_some_and(|name| name >= OsStr::new(began)) =>
+        {
+            path.clone()
+        }
         _ => {
             let mut total: u64 = found.iter().map(|(bytes, _)| bytes).sum();
             let oldest = SystemTime::now() - limits::LOG_AGE;
+            let mut left = found.len();
             found.retain(|(bytes, path)| {
                 let aged = fs::metadata(path)
                     .and_then(|meta| meta.modified())
                     .is_ok_and(|time| time < oldest);
-                let delete = aged || total + limits::LOG_SEGMENT_BYTES > limits::LOG_APP_BYTES;
+                let delete = aged
+                    || left >= SEGMENTS_MAX
+                    || total + limits::LOG_SEGMENT_BYTES > limits::LOG_APP_BYTES;
                 if delete && fs::remove_file(path).is_ok() {
                     total -= bytes;
+                    left -= 1;
                 }
                 !delete
             });
-            folder.join(format!("{}.jsonl", Utc::now().format("%Y%m%dT%H%M%S%.6f")))
+            folder.join(segment_name())
         }
     };
     let file = File::options().append(true).create(true).open(path)?;
@@ -341,4 +520,116 @@ fn text(record: &Record) -> String {
     };
     // The time comes first, for people who read the files.
     format!("{{\"time\":\"{time}\",{}", &body.to_string()[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(number: u128) -> AppId {
+        AppId(uuid::Uuid::from_u128(number))
+    }
+
+    fn line(app: AppId, message: &str) -> Record {
+        let line = GuestLine {
+            component: ComponentName::new("hello").unwrap(),
+            invocation: InvocationId(uuid::Uuid::nil()),
+            level: Level::Info,
+            message: message.to_owned(),
+            fields: Vec::new(),
+        };
+        Record {
+            app,
+            at: SystemTime::now(),
+            body: Body::Line(Box::new(line)),
+        }
+    }
+
+    async fn tail(logs: &Logs, app: AppId, count: usize) -> Vec<String> {
+        logs.tail(app, count, |_| true).await.unwrap()
+    }
+
+    #[test]
+    fn a_flood_of_lines_leaves_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, writer, inbox) = Logs::new(folder.path());
+        let flood = |app, message: &str| {
+            (0..limits::LOG_QUEUE_MAX).for_each(|_| logs.write(line(app, message)));
+            let waiting = logs.waiting.lock();
+            let of_app = waiting.apps.get(&app).copied().unwrap_or_default();
+            (of_app.lines, of_app.bytes)
+        };
+        let part = LINES_WAITING_MAX / APP_PART;
+        assert_eq!(flood(app(1), "").0, part);
+        let (lines, bytes) = flood(app(2), &"x".repeat(16 << 10));
+        assert!(lines < part && bytes <= LINE_BYTES_WAITING_MAX / APP_PART);
+        (3..20).for_each(|number| assert!(flood(app(number), "").0 <= part));
+        assert_eq!(logs.waiting.lock().all.lines, LINES_WAITING_MAX);
+        assert!(logs.dropped.load(Ordering::Relaxed) > 0);
+        // Nothing of the last quarter is taken.
+        let mut sent = 0;
+        while logs
+            .queue
+            .try_send(Message::Flush(oneshot::channel().0))
+            .is_ok()
+        {
+            sent += 1;
+        }
+        assert_eq!(sent, limits::LOG_QUEUE_MAX - LINES_WAITING_MAX);
+        // A line for which the queue has no place leaves no trace in the counts.
+        logs.waiting.lock().leave(app(1), line_size("", &[]));
+        logs.write(line(app(1), ""));
+        assert_eq!(logs.waiting.lock().all.lines, LINES_WAITING_MAX - 1);
+        assert!(logs.waiting.lock().enter(app(1), line_size("", &[])));
+        let waiting = logs.waiting.clone();
+        drop(logs);
+        writer.run(&inbox);
+        let waiting = waiting.lock();
+        assert_eq!((waiting.all.lines, waiting.all.bytes), (0, 0));
+        assert!(waiting.apps.is_empty());
+    }
+
+    #[tokio::test]
+    async fn torn_lines_are_survived_and_never_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::start(folder.path()).unwrap();
+        logs.write(line(app(1), "first"));
+        assert_eq!(tail(&logs, app(1), 9).await.len(), 1);
+        drop(logs);
+        let found = segments(&folder_of(folder.path(), app(1))).unwrap();
+        let mut file = File::options().append(true).open(&found[0].1).unwrap();
+        file.write_all(b"{\"torn\":\"\xff\xc3").unwrap();
+        let logs = Logs::start(folder.path()).unwrap();
+        logs.write(line(app(1), "second"));
+        let lines = tail(&logs, app(1), 9).await;
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].contains("first") && lines[2].contains("second"));
+        assert!(lines[1].starts_with("{\"torn\":\"\u{fffd}"), "{lines:?}");
+        let lines = tail(&logs, app(1), 1).await;
+        assert!(lines.len() == 1 && lines[0].contains("second"), "{lines:?}");
+        let found = segments(&folder_of(folder.path(), app(1))).unwrap();
+        assert_eq!(found.len(), 2);
+        // The same writer continues its own.
+        let folder = folder_of(folder.path(), app(2));
+        let began = segment_name();
+        for _ in 0..2 {
+            open_segment(&folder, &began).unwrap();
+        }
+        assert_eq!(segments(&folder).unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_app_gets_no_folder_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::start(folder.path()).unwrap();
+        logs.write(line(app(1), "before"));
+        logs.flush().await;
+        logs.forget(app(1)).await;
+        fs::remove_dir_all(folder.path().join(app(1).to_string())).unwrap();
+        logs.write(line(app(1), "after"));
+        logs.write(line(app(2), "other"));
+        assert!(tail(&logs, app(1), 9).await.is_empty());
+        assert_eq!(tail(&logs, app(2), 9).await.len(), 1);
+        assert!(!folder.path().join(app(1).to_string()).exists());
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pumice_host_api::EgressPolicy;
+use pumice_host_api::{EgressPolicy, MemoryBudget};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -39,7 +39,7 @@ pub struct Node {
 
 /// Where a running server is and what opens it: `platform.json` in the data folder, for the owner's
 /// eyes only. The command line finds the server by it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Contact {
     pub url: String,
     pub key: String,
@@ -76,6 +76,7 @@ impl Node {
     pub async fn start(config: Config, single_app: Option<String>) -> Result<Node, StartError> {
         let began = Instant::now();
         let Config {
+            trusted_proxies,
             data,
             listen,
             domain,
@@ -87,7 +88,8 @@ impl Node {
             path: data.clone(),
             source,
         };
-        std::fs::create_dir_all(data.join("apps")).map_err(failed)?;
+        private_folder(&data).map_err(failed)?;
+        private_folder(&data.join("apps")).map_err(failed)?;
         let data = data.canonicalize().map_err(failed)?;
         let failed = |source| StartError::Data {
             path: data.clone(),
@@ -125,6 +127,7 @@ impl Node {
                 url: url.clone(),
                 single_app: single_app.is_some(),
                 egress: Arc::new(EgressPolicy { allow_private }),
+                memory: Arc::new(MemoryBudget::new(node.memory_bytes)),
             },
             node: node.clone(),
         });
@@ -152,6 +155,7 @@ impl Node {
             domain,
             single_app,
             connections: node.connections,
+            trusted_proxies,
             ready: AtomicBool::new(true),
             requests: AtomicU64::new(0),
         });
@@ -223,4 +227,11 @@ fn lock(data: &Path) -> Result<File, StartError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse),
         Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Makes a folder that only its owner can look into; one that is there stays as it is.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)
 }

@@ -219,6 +219,7 @@ mod tests {
             secrets: Default::default(),
             egress: Default::default(),
             cache: pumice_host_api::Cache::new(1),
+            memory: Default::default(),
             limits: Default::default(),
         };
         Outcome {

@@ -4,7 +4,7 @@
 //! names, and inside an app the dialect's prefixes before the app's own routes.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,12 +20,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_service::Service as _;
 
 use crate::body::Body;
-use crate::entries::http::{AppRequest, Entry, FUNCTIONS};
+use crate::connection::Connection;
+use crate::entries::http::{AppRequest, Entry, FUNCTIONS, Peer};
 use crate::error::{self, Error, RequestError};
 use crate::functions::{App, Registry};
 use crate::limits;
@@ -42,6 +43,7 @@ pub struct Server {
     /// The app that answers at every host (`pumice dev`).
     pub single_app: Option<String>,
     pub connections: usize,
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     pub ready: AtomicBool,
     pub requests: AtomicU64,
 }
@@ -57,6 +59,9 @@ impl Server {
             .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX);
         http.http2()
             .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+            .keep_alive_interval(Some(limits::REQUEST_HEAD_WAIT_MAX))
+            .keep_alive_timeout(Duration::from_secs(10))
             .max_header_list_size(limits::REQUEST_HEAD_BYTES_MAX as u32);
         let places = Arc::new(Semaphore::new(self.connections));
         let graceful = GracefulShutdown::new();
@@ -79,29 +84,32 @@ impl Server {
                     continue;
                 }
             };
-            prepare(&stream);
             let server = self.clone();
             let service = service_fn(move |request| {
                 let server = server.clone();
                 async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
             });
-            let connection = http
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                .into_owned();
-            let connection = graceful.watch(connection);
+            let http = http.clone();
+            let watcher = graceful.watcher();
             tokio::spawn(async move {
+                let _place = place;
+                let (head, stall) = (limits::REQUEST_HEAD_WAIT_MAX, limits::WRITE_STALL_MAX);
+                let Ok(stream) = Connection::open(stream, head, stall).await else {
+                    return;
+                };
+                let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
                 // A client that breaks off is no fault of ours.
-                let _ = connection.await;
-                drop(place);
+                let _ = watcher.watch(connection.into_owned()).await;
             });
         }
+        self.ready.store(false, Ordering::Relaxed);
         tokio::select! {
             () = graceful.shutdown() => {}
             () = tokio::time::sleep(STOP_WAIT) => tracing::warn!("requests still under way were cut off"),
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let request_id = RequestId::next();
         self.requests.fetch_add(1, Ordering::Relaxed);
         let path = request.uri().path();
@@ -117,7 +125,7 @@ impl Server {
                     response
                 }
                 "/metrics" => text(self.metrics()),
-                _ => self.app_request(request, request_id).await,
+                _ => self.app_request(request, request_id, peer.ip()).await,
             }
         };
         response
@@ -144,6 +152,7 @@ impl Server {
         &self,
         request: Request<Incoming>,
         request_id: RequestId,
+        address: IpAddr,
     ) -> Response<Body> {
         let Some((app, prefix)) = self.find_app(&request) else {
             return error::own(&RequestError::NoHost.into(), request_id);
@@ -151,6 +160,13 @@ impl Server {
         let incoming = AppRequest {
             app,
             prefix,
+            peer: Peer {
+                address,
+                trusted: self
+                    .trusted_proxies
+                    .iter()
+                    .any(|net| net.contains(&address)),
+            },
             request_id,
             request,
         };
@@ -180,23 +196,33 @@ impl Server {
     }
 
     /// The app a request is for, and how much of its path said so.
+    ///
+    /// A host that names an app shows nothing else: another app's pages there would run with its
+    /// cookies.
     fn find_app(&self, request: &Request<Incoming>) -> Option<(Arc<App>, usize)> {
         const BY_PATH: &str = "/a/";
-        if let Some(rest) = request.uri().path().strip_prefix(BY_PATH) {
-            let name = rest.split('/').next().unwrap_or_default();
-            if let Some(app) = self.registry.get(name) {
-                return Some((app, BY_PATH.len() + name.len()));
-            }
-        }
         if let Some(name) = &self.single_app {
             return Some((self.registry.get(name)?, 0));
         }
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok())?;
+        if let Some(app) = self.app_of_host(host) {
+            return Some((app, 0));
+        }
+        let rest = request.uri().path().strip_prefix(BY_PATH)?;
+        let name = rest.split('/').next().unwrap_or_default();
+        Some((self.registry.get(name)?, BY_PATH.len() + name.len()))
+    }
+
+    fn app_of_host(&self, host: &str) -> Option<Arc<App>> {
         let host = host.split(':').next().unwrap_or_default();
-        let host = host.to_ascii_lowercase();
-        let name = host.strip_suffix(self.domain.as_str())?;
-        Some((self.registry.get(name.strip_suffix('.')?)?, 0))
+        let end = host.len().checked_sub(self.domain.len())?;
+        let (name, domain) = (host.get(..end)?, host.get(end..)?);
+        if !domain.eq_ignore_ascii_case(&self.domain) {
+            return None;
+        }
+        let name = name.strip_suffix('.')?.to_ascii_lowercase();
+        self.registry.get(&name)
     }
 
     /// Prometheus text. Nothing of a single app: metrics are the operator's.
@@ -241,13 +267,6 @@ impl Server {
 /// How long a stopping server waits for its requests.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-fn prepare(stream: &TcpStream) {
-    // Without it the head of a streamed response waits for the client's delayed acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY is not to be had");
-    }
-}
 
 fn text(text: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::from(text.into()));

@@ -1,7 +1,7 @@
 //! A body on its way to the guest: of the request it answers, or of a response it asked for.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,7 +37,8 @@ pub(crate) struct FutureTrailers {
     pub(crate) taken: bool,
 }
 
-/// The longest wait between two chunks. It counts from when a read first found nothing.
+/// The longest wait between two chunks. It counts from when somebody first waited for nothing; a
+/// look that does not wait starts no clock.
 struct Stall {
     longest: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -74,6 +75,9 @@ impl BodyReader {
     }
 
     /// Errs with [`HttpFault::ReadTimeout`] when nothing comes for `longest`. Reading then needs tokio's timer.
+    ///
+    /// A reader that does other things between its reads is not blamed on the sender: whatever has come
+    /// in the meantime is found before the clock is looked at.
     pub(crate) fn with_stall(mut self, longest: Duration) -> Self {
         self.stall = Some(Stall {
             longest,
@@ -84,6 +88,15 @@ impl BodyReader {
 
     /// Ready when `read` will not answer [`Read::Empty`].
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.advance(cx, true)
+    }
+
+    /// Finds what is there already, without a waker; whoever waits polls again with his.
+    fn look(&mut self) {
+        let _ = self.advance(&mut Context::from_waker(Waker::noop()), false);
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>, waits: bool) -> Poll<()> {
         while self.buffer.is_empty() && self.end.is_none() {
             match &mut self.source {
                 IncomingBody::Empty => self.end = Some(Ok(None)),
@@ -117,6 +130,9 @@ impl BodyReader {
                         let Some(Stall { longest, sleep }) = &mut self.stall else {
                             return Poll::Pending;
                         };
+                        if !waits {
+                            return Poll::Pending;
+                        }
                         let sleep =
                             sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(*longest)));
                         if sleep.as_mut().poll(cx).is_pending() {
@@ -134,8 +150,7 @@ impl BodyReader {
     /// Up to `max` bytes, without waiting.
     pub(crate) fn read(&mut self, max: usize) -> Read {
         if self.buffer.is_empty() && self.end.is_none() {
-            // What is there already is found without a waker; whoever waits polls again with his.
-            let _ = self.poll_ready(&mut Context::from_waker(std::task::Waker::noop()));
+            self.look();
         }
         if !self.buffer.is_empty() {
             return Read::Data(self.buffer.split_to(max.min(self.buffer.len())));
@@ -145,6 +160,18 @@ impl BodyReader {
             Some(Ok(_)) => Read::End,
             Some(Err(fault)) => Read::Fault(fault.clone()),
         }
+    }
+
+    /// Whether the end is there already; like `poll_end`, but nobody waits.
+    pub(crate) fn try_end(&mut self) -> bool {
+        while self.end.is_none() {
+            self.buffer = Bytes::new();
+            self.look();
+            if self.end.is_none() && self.buffer.is_empty() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Reads on to the end, throwing data away, and is ready when the trailers are known.
@@ -165,6 +192,13 @@ impl BodyReader {
 }
 
 #[cfg(test)]
+impl BodyReader {
+    pub(crate) fn longest_stall(&self) -> Option<Duration> {
+        self.stall.as_ref().map(|stall| stall.longest)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -179,8 +213,48 @@ mod tests {
         assert_eq!(read(2), "he");
         assert_eq!(read(9), "llo");
         assert_eq!(read(9), "end");
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         assert!(body.poll_end(&mut cx).is_ready());
         assert_eq!(body.take_end(), Some(Ok(None)));
+    }
+
+    /// A body of which `sent` comes and then nothing, for as long as the second value lives.
+    async fn stalled(sent: &[u8]) -> (IncomingBody, impl Sized) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (client, mut server) = tokio::io::duplex(1024);
+        let client = hyper_util::rt::TokioIo::new(client);
+        let (mut send, connection) = hyper::client::conn::http1::handshake(client).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = http::Request::new(http_body_util::Empty::<Bytes>::new());
+        let answer = async {
+            // hyper holds an answer that comes before its request to be a fault.
+            server.read_buf(&mut Vec::new()).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
+            server.write_all(head).await.unwrap();
+            server.write_all(sent).await.unwrap();
+        };
+        let (response, ()) = tokio::join!(send.send_request(request), answer);
+        let response = response.unwrap();
+        let body = IncomingBody::Hyper(response.into_body());
+        (body, (server, send, connection))
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_stalls_ends_the_read() {
+        let (body, _connection) = stalled(b"half").await;
+        let longest = Duration::from_millis(30);
+        let mut body = BodyReader::new(body).with_stall(longest);
+        std::future::poll_fn(|cx| body.poll_ready(cx)).await;
+        assert!(matches!(body.read(9), Read::Data(bytes) if bytes == "half"));
+        // Looking is not waiting: no clock runs, however long it goes on.
+        assert!(matches!(body.read(9), Read::Empty));
+        assert!(!body.try_end());
+        assert!(body.stall.as_ref().unwrap().sleep.is_none());
+        tokio::time::sleep(2 * longest).await;
+        assert!(matches!(body.read(9), Read::Empty));
+        let began = std::time::Instant::now();
+        std::future::poll_fn(|cx| body.poll_ready(cx)).await;
+        assert!(began.elapsed() >= longest);
+        assert!(matches!(body.read(9), Read::Fault(HttpFault::ReadTimeout)));
     }
 }

@@ -61,9 +61,7 @@ impl Fields {
 
     pub(crate) fn append(&mut self, name: &str, value: &[u8]) -> Result<(), FieldFault> {
         let map = self.own()?;
-        let Some(name) = settable(name)? else {
-            return Ok(());
-        };
+        let name = settable(name)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| FieldFault::Syntax)?;
         if map.len() >= FIELDS_MAX
             || weight(map) + name.as_str().len() + value.len() > FIELDS_BYTES_MAX
@@ -85,9 +83,7 @@ impl Fields {
 
     pub(crate) fn delete(&mut self, name: &str) -> Result<(), FieldFault> {
         let map = self.own()?;
-        if let Some(name) = settable(name)? {
-            map.remove(name);
-        }
+        map.remove(settable(name)?);
         Ok(())
     }
 
@@ -101,7 +97,7 @@ impl Fields {
 
 /// Bytes of names and values. Counted anew on each append: guests set a handful of fields, so that a
 /// running total would cost more memory than this costs time.
-fn weight(map: &HeaderMap) -> usize {
+pub(crate) fn weight(map: &HeaderMap) -> usize {
     map.iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum()
@@ -114,13 +110,28 @@ fn too_large() -> FieldFault {
     })
 }
 
-/// The name, or none for one that is dropped without a word, because it is the server's own.
-fn settable(name: &str) -> Result<Option<HeaderName>, FieldFault> {
+fn settable(name: &str) -> Result<HeaderName, FieldFault> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldFault::Syntax)?;
     if is_of_connection(&name) {
         return Err(FieldFault::Forbidden);
     }
-    Ok((name.as_str() != "x-relay-error").then_some(name))
+    Ok(name)
+}
+
+/// What the server says of itself with an answer of its own; clients tell by them a guest's failure
+/// from a guest's answer.
+const OF_SERVER: [HeaderName; 3] = [
+    HeaderName::from_static("x-relay-error"),
+    HeaderName::from_static("sb-error-code"),
+    HeaderName::from_static("x-pumice-limit"),
+];
+
+/// Takes the server's own words out of a response or its trailers on their way out. Done there and
+/// not while fields are set, since a guest may also pass on the fields of a message it was given.
+pub(crate) fn remove_server_fields(headers: &mut HeaderMap) {
+    for name in OF_SERVER {
+        headers.remove(name);
+    }
 }
 
 /// Fields that belong to one connection, or that the host derives itself: RFC 9110 section 7.6.1,
@@ -197,7 +208,6 @@ mod tests {
         }
         assert_eq!(fields.append("a b", b"x"), Err(FieldFault::Syntax));
         assert_eq!(fields.append("a", b"x\ny"), Err(FieldFault::Syntax));
-        assert_eq!(fields.append("X-Relay-Error", b"1"), Ok(()));
         assert!(fields.map().is_empty());
     }
 

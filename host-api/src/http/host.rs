@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
 use wasmtime::component::Resource;
@@ -14,6 +15,10 @@ use crate::bindings::wasi::http::types;
 use crate::bindings::wasi::io::poll::Pollable as WitPollable;
 use crate::wasi::io::{InputStream, IoError, OutputStream, Pollable};
 
+/// How long a client may send nothing while the guest waits for its request's body. A bad mobile link
+/// is silent for some seconds; who is silent for longer holds an instance and its memory for nothing.
+pub(super) const REQUEST_STALL: Duration = Duration::from_secs(10);
+
 pub(super) type Answer<T, E> = wasmtime::Result<Result<T, E>>;
 
 impl types::Host for HostCtx {
@@ -22,7 +27,11 @@ impl types::Host for HostCtx {
         error: Resource<types::IoError>,
     ) -> wasmtime::Result<Option<types::ErrorCode>> {
         let IoError::Http(fault) = self.table.get(error.rep())?;
-        Ok(Some(fault.clone().into()))
+        let fault = fault.clone();
+        if let HttpFault::Internal(why) = &fault {
+            self.charge(why.len())?;
+        }
+        Ok(Some(fault.into()))
     }
 }
 
@@ -128,8 +137,9 @@ impl types::HostFields for HostCtx {
         &mut self,
         fields: Resource<types::Fields>,
     ) -> wasmtime::Result<Resource<types::Fields>> {
-        let own = Fields::Own(self.table.get::<Fields>(fields.rep())?.map().clone());
-        self.push(own)
+        let own = self.table.get::<Fields>(fields.rep())?.map().clone();
+        self.charge_fields(&own)?;
+        self.push(Fields::Own(own))
     }
 
     fn drop(&mut self, fields: Resource<types::Fields>) -> wasmtime::Result<()> {
@@ -151,13 +161,10 @@ impl types::HostIncomingRequest for HostCtx {
         &mut self,
         request: Resource<types::IncomingRequest>,
     ) -> wasmtime::Result<types::Method> {
-        Ok(method_out(
-            &self
-                .table
-                .get::<Box<IncomingRequest>>(request.rep())?
-                .parts
-                .method,
-        ))
+        let request = self.table.get::<Box<IncomingRequest>>(request.rep())?;
+        let method = method_out(&request.parts.method);
+        self.charge_method(&method)?;
+        Ok(method)
     }
 
     fn path_with_query(
@@ -190,10 +197,12 @@ impl types::HostIncomingRequest for HostCtx {
         &mut self,
         request: Resource<types::IncomingRequest>,
     ) -> wasmtime::Result<Option<String>> {
-        Ok(self
+        let authority = self
             .table
             .get::<Box<IncomingRequest>>(request.rep())?
-            .authority())
+            .authority();
+        self.charge(authority.as_ref().map_or(0, String::len))?;
+        Ok(authority)
     }
 
     fn headers(
@@ -219,7 +228,9 @@ impl types::HostIncomingRequest for HostCtx {
         {
             Some(body) => {
                 let max = self.entry.limits.request_bytes_max;
-                let body = BodyReader::new(body).limited_to(max);
+                let body = BodyReader::new(body)
+                    .limited_to(max)
+                    .with_stall(REQUEST_STALL);
                 Ok(Ok(self.push(Box::new(body))?))
             }
             None => Ok(Err(())),
@@ -256,9 +267,15 @@ impl types::HostResponseOutparam for HostCtx {
                 let mut head = Response::new(());
                 *head.status_mut() = response.status;
                 *head.headers_mut() = response.headers.into_map();
+                fields::remove_server_fields(head.headers_mut());
                 Ok((head, response.body))
             }
-            Err(code) => Err(HeadError::Code(format!("{code:?}"))),
+            Err(code) => {
+                let code = format!("{code:?}");
+                // Several of the codes carry text of any length.
+                self.charge(code.len())?;
+                Err(HeadError::Code(code))
+            }
         };
         self.table
             .delete::<ResponseOutparam>(outparam.rep())?
@@ -383,7 +400,13 @@ impl types::HostOutgoingBody for HostCtx {
     ) -> Answer<(), types::ErrorCode> {
         let body: OutgoingBody = self.table.delete(body.rep())?;
         let trailers = match trailers {
-            Some(trailers) => Some(self.table.delete::<Fields>(trailers.rep())?.into_map()),
+            Some(trailers) => {
+                let mut trailers = self.table.delete::<Fields>(trailers.rep())?.into_map();
+                if !body.of_request {
+                    fields::remove_server_fields(&mut trailers);
+                }
+                Some(trailers)
+            }
             None => None,
         };
         Ok(body
@@ -442,14 +465,14 @@ impl types::HostFutureTrailers for HostCtx {
         if future.taken {
             return Ok(Some(Err(())));
         }
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        if future.body.poll_end(&mut cx).is_pending() {
+        if !future.body.try_end() {
             return Ok(None);
         }
         future.taken = true;
         Ok(Some(Ok(match future.body.take_end() {
             Some(Ok(Some(mut trailers))) => {
                 fields::remove_connection_fields(&mut trailers);
+                self.charge_fields(&trailers)?;
                 Ok(Some(self.push(Fields::Shared(trailers.into()))?))
             }
             Some(Ok(None)) | None => Ok(None),
@@ -461,6 +484,16 @@ impl types::HostFutureTrailers for HostCtx {
         self.table
             .delete::<FutureTrailers>(trailers.rep())
             .map(drop)
+    }
+}
+
+impl HostCtx {
+    /// Of the methods only those without a name of their own carry text.
+    pub(super) fn charge_method(&mut self, method: &types::Method) -> wasmtime::Result<()> {
+        match method {
+            types::Method::Other(other) => self.charge(other.len()),
+            _ => Ok(()),
+        }
     }
 }
 

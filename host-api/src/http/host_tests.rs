@@ -9,8 +9,7 @@ use crate::bindings::{IncomingRequest, ResponseOutparam};
 use crate::entry::Kind;
 use crate::testing;
 use crate::{
-    Caller, Egress, EgressClient, Exceeded, HeadError, HostCtx, HostLimits, IncomingBody,
-    ResponseHandle, Role,
+    Egress, EgressClient, Exceeded, HeadError, HostCtx, HostLimits, IncomingBody, ResponseHandle,
 };
 use types::{
     HostFields, HostIncomingBody, HostIncomingRequest, HostOutgoingBody, HostOutgoingRequest,
@@ -18,13 +17,7 @@ use types::{
 };
 
 fn ctx(limits: HostLimits) -> HostCtx {
-    let (entry, sink) = testing::entry(limits);
-    let caller = Caller {
-        role: Role::Anon,
-        user_id: None,
-        claims: "{}".into(),
-    };
-    HostCtx::new(entry, caller, testing::invocation(), sink)
+    testing::ctx(limits)
 }
 
 fn begin(
@@ -168,11 +161,7 @@ async fn only_listed_origins_are_called() {
     });
     let mut entry = std::sync::Arc::into_inner(entry).unwrap();
     entry.egress = Egress::parse(&["http://127.0.0.1:9", "self"], EgressClient::default()).unwrap();
-    let caller = Caller {
-        role: Role::Anon,
-        user_id: None,
-        claims: "{}".into(),
-    };
+    let caller = testing::caller();
     let sink = std::sync::Arc::<testing::Lines>::default();
     let kind = entry.kind;
     assert_eq!(kind, Kind::Function);
@@ -214,4 +203,121 @@ async fn only_listed_origins_are_called() {
         arrived,
         Some(Ok(Err(types::ErrorCode::DestinationIpProhibited)))
     ));
+}
+
+#[test]
+fn the_servers_own_fields_are_not_passed_on() {
+    let mut ctx = ctx(HostLimits::default());
+    let request = http::Request::post("/")
+        .header("x-relay-error", "true")
+        .header("sb-error-code", "WORKER_LIMIT")
+        .header("x-pumice-limit", "cpu")
+        .header("x-a", "1");
+    let request = request.body(IncomingBody::Empty).unwrap();
+    let request = ctx.incoming_request(request).unwrap();
+    let (outparam, handle) = ctx.response_outparam().unwrap();
+    // As a proxy does it: the fields of the message that came are those of the one that goes.
+    let headers = HostIncomingRequest::headers(&mut ctx, again(&request)).unwrap();
+    let headers = HostFields::clone(&mut ctx, again(&headers)).unwrap();
+    HostFields::append(
+        &mut ctx,
+        again(&headers),
+        "X-Relay-Error".into(),
+        b"x".into(),
+    )
+    .unwrap()
+    .unwrap();
+    let response = HostOutgoingResponse::new(&mut ctx, headers).unwrap();
+    HostResponseOutparam::set(&mut ctx, outparam, Ok(response)).unwrap();
+    let head = handle.try_head().unwrap().unwrap();
+    assert_eq!(head.headers().len(), 1, "{head:?}");
+    assert_eq!(head.headers()["x-a"], "1");
+}
+
+#[test]
+fn what_a_request_is_made_of_is_charged() {
+    use crate::bindings::wasi::io::error::HostError;
+    use crate::wasi::io::IoError;
+    let mut ctx = ctx(HostLimits::default());
+    let headers = HostFields::new(&mut ctx).unwrap();
+    HostFields::append(&mut ctx, again(&headers), "a".into(), vec![b'x'; 9])
+        .unwrap()
+        .unwrap();
+    let own = HostFields::new(&mut ctx).unwrap();
+    let request = HostOutgoingRequest::new(&mut ctx, own).unwrap();
+    let error = super::HttpFault::Internal("why".to_owned());
+    let error = ctx.push::<_, IoError>(IoError::Http(error)).unwrap().rep();
+    let mut costs = |call: &dyn Fn(&mut HostCtx)| {
+        let before = ctx.usage().host_call_bytes;
+        call(&mut ctx);
+        ctx.usage().host_call_bytes - before
+    };
+    let cost = costs(&|ctx| drop(HostFields::clone(ctx, again(&headers)).unwrap()));
+    assert_eq!(cost, 10);
+    let method = || types::Method::Other("PURGE".into());
+    let cost = costs(&|ctx| {
+        drop(HostOutgoingRequest::set_method(
+            ctx,
+            again(&request),
+            method(),
+        ))
+    });
+    assert_eq!(cost, 5);
+    let scheme = || Some(types::Scheme::Other("gopher".into()));
+    let cost = costs(&|ctx| {
+        drop(HostOutgoingRequest::set_scheme(
+            ctx,
+            again(&request),
+            scheme(),
+        ))
+    });
+    assert_eq!(cost, 6);
+    let host = || Some("example.org".into());
+    let cost = costs(&|ctx| {
+        drop(HostOutgoingRequest::set_authority(
+            ctx,
+            again(&request),
+            host(),
+        ))
+    });
+    assert_eq!(cost, 11);
+    let path = || Some("/p".into());
+    let cost = costs(&|ctx| {
+        drop(HostOutgoingRequest::set_path_with_query(
+            ctx,
+            again(&request),
+            path(),
+        ));
+    });
+    assert_eq!(cost, 2);
+    // What goes in costs the same on its way out.
+    let cost = costs(&|ctx| {
+        HostOutgoingRequest::method(ctx, again(&request)).unwrap();
+        HostOutgoingRequest::scheme(ctx, again(&request)).unwrap();
+        HostOutgoingRequest::authority(ctx, again(&request)).unwrap();
+        HostOutgoingRequest::path_with_query(ctx, again(&request)).unwrap();
+    });
+    assert_eq!(cost, 5 + 6 + 11 + 2);
+    let cost = costs(&|ctx| {
+        HostError::to_debug_string(ctx, Resource::new_borrow(error)).unwrap();
+    });
+    assert_eq!(cost, 3);
+    let cost = costs(&|ctx| {
+        types::Host::http_error_code(ctx, Resource::new_borrow(error)).unwrap();
+    });
+    assert_eq!(cost, 3);
+}
+
+#[test]
+fn a_requests_body_may_not_stall_for_ever() {
+    let mut ctx = ctx(HostLimits::default());
+    let (request, ..) = begin(&mut ctx, IncomingBody::Empty);
+    let body = HostIncomingRequest::consume(&mut ctx, request)
+        .unwrap()
+        .unwrap();
+    let body = ctx.table.get::<Box<super::body::BodyReader>>(body.rep());
+    assert_eq!(
+        body.unwrap().longest_stall(),
+        Some(super::host::REQUEST_STALL)
+    );
 }

@@ -1,4 +1,4 @@
-use super::Level;
+use super::{Level, line_size};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::log;
 
@@ -9,11 +9,8 @@ impl log::Host for HostCtx {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let size = fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum::<usize>();
-        self.charge(message.len() + size)?;
+        // All that was handed over, though a part may be cut: the host has copied it.
+        self.charge(line_size(&message, &fields))?;
         let level = match level {
             log::Level::Trace => Level::Trace,
             log::Level::Debug => Level::Debug,

@@ -30,7 +30,8 @@ pub struct LogLine<'a> {
     pub entry: &'a Entry,
     pub invocation: InvocationId,
     pub level: Level,
-    /// At most `log_line_bytes_max`, without a newline at its end.
+    /// At most `log_line_bytes_max`, without a newline at its end. It says so itself where it was cut,
+    /// or fields were left out.
     pub message: &'a str,
     pub fields: &'a [(String, String)],
 }
@@ -39,6 +40,22 @@ pub struct LogLine<'a> {
 /// buffer means drop and count.
 pub trait LogSink: Send + Sync + 'static {
     fn line(&self, line: LogLine<'_>);
+}
+
+/// What a line costs besides its text: its time, names, ids and its places in queues and files.
+pub(crate) const LINE_OVERHEAD: usize = 160;
+/// The same for a field.
+const FIELD_OVERHEAD: usize = 64;
+/// Fields kept of one line.
+const FIELDS_MAX: usize = 64;
+
+/// What a line counts for, in bytes: in the host's price, in what an invocation may log, and in the
+/// queues on its way. More than its text, so that many empty lines are not for nothing.
+pub fn line_size(message: &str, fields: &[(String, String)]) -> usize {
+    let fields = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + FIELD_OVERHEAD);
+    LINE_OVERHEAD + message.len() + fields.sum::<usize>()
 }
 
 /// What ends a line that was too long.
@@ -84,32 +101,35 @@ impl Log {
             log_bytes_max,
             ..
         } = entry.limits;
-        let message = cut(message, log_line_bytes_max);
+        let mut message = cut(message, log_line_bytes_max);
         let mut room = log_line_bytes_max.saturating_sub(message.len());
         let kept = fields
             .iter()
+            .take(FIELDS_MAX)
             .take_while(|(name, value)| {
                 let fits = name.len() + value.len() <= room;
                 room = room.saturating_sub(name.len() + value.len());
                 fits
             })
             .count();
-        let size = message.len()
-            + fields[..kept]
-                .iter()
-                .map(|(name, value)| name.len() + value.len())
-                .sum::<usize>();
-        if self.bytes + size as u64 > log_bytes_max {
+        if kept < fields.len() {
+            let note = format!(" … ({} fields left out)", fields.len() - kept);
+            let shorter = cut(&message, log_line_bytes_max.saturating_sub(note.len()));
+            message = Cow::Owned(format!("{shorter}{note}"));
+        }
+        let fields = &fields[..kept];
+        let size = line_size(&message, fields) as u64;
+        if self.bytes + size > log_bytes_max {
             self.dropped += 1;
             return;
         }
-        self.bytes += size as u64;
+        self.bytes += size;
         self.sink.line(LogLine {
             entry,
             invocation: self.invocation,
             level,
             message: &message,
-            fields: &fields[..kept],
+            fields,
         });
     }
 
@@ -216,7 +236,7 @@ mod tests {
     #[test]
     fn an_invocation_may_not_flood() {
         let (entry, sink) = testing::entry(HostLimits {
-            log_bytes_max: 10,
+            log_bytes_max: 2 * (LINE_OVERHEAD as u64 + 4) + 2,
             log_line_bytes_max: 64,
             ..HostLimits::default()
         });
@@ -228,5 +248,48 @@ mod tests {
         let lines = sink.take();
         assert_eq!(lines.len(), 3);
         assert!(lines[2].starts_with("warn 3 lines dropped"), "{lines:?}");
+    }
+
+    #[test]
+    fn lines_of_nothing_count_too() {
+        let (entry, sink) = testing::entry(HostLimits {
+            log_bytes_max: 3 * LINE_OVERHEAD as u64,
+            ..HostLimits::default()
+        });
+        let mut log = Log::new(sink.clone(), testing::invocation());
+        log.stdio(&entry, Stdio::Out, &[b'\n'; 10]);
+        assert_eq!(sink.take(), ["info "; 3]);
+        assert_eq!(log.bytes, 3 * LINE_OVERHEAD as u64);
+    }
+
+    #[test]
+    fn fields_are_counted_and_bounded() {
+        let (entry, sink) = testing::entry(HostLimits {
+            log_line_bytes_max: 64,
+            ..HostLimits::default()
+        });
+        let mut log = Log::new(sink.clone(), testing::invocation());
+        let field = (String::new(), String::new());
+        log.write(&entry, Level::Info, "few", &vec![field.clone(); FIELDS_MAX]);
+        let size = LINE_OVERHEAD + 3 + FIELDS_MAX * FIELD_OVERHEAD;
+        assert_eq!(log.bytes, size as u64);
+        log.write(&entry, Level::Info, "many", &vec![field; FIELDS_MAX + 2]);
+        let long = ("x".repeat(65), String::new());
+        log.write(&entry, Level::Info, &"y".repeat(64), &[long]);
+        let lines = sink.take();
+        assert_eq!(lines[..2], ["info few", "info many … (2 fields left out)"]);
+        assert!(lines[2].ends_with(" … (1 fields left out)"), "{lines:?}");
+        assert!(lines[2].len() <= "info ".len() + 64, "{lines:?}");
+    }
+
+    #[test]
+    fn writing_is_charged_by_the_line() {
+        use crate::bindings::pumice::platform::log::{Host, Level};
+        let mut ctx = testing::ctx(HostLimits::default());
+        let fields = vec![("k".to_owned(), "vv".to_owned()); 2];
+        Host::write(&mut ctx, Level::Info, "msg".to_owned(), fields).unwrap();
+        let size = (LINE_OVERHEAD + 3 + 2 * (3 + FIELD_OVERHEAD)) as u64;
+        let usage = ctx.usage();
+        assert_eq!((usage.host_call_bytes, usage.log_bytes), (size, size));
     }
 }

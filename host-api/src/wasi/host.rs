@@ -75,7 +75,9 @@ impl error::Host for HostCtx {}
 impl error::HostError for HostCtx {
     fn to_debug_string(&mut self, error: Resource<error::Error>) -> wasmtime::Result<String> {
         let IoError::Http(fault) = self.table.get(error.rep())?;
-        Ok(fault.to_string())
+        let text = fault.to_string();
+        self.charge(text.len())?;
+        Ok(text)
     }
 
     fn drop(&mut self, error: Resource<error::Error>) -> wasmtime::Result<()> {

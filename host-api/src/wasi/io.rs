@@ -15,7 +15,7 @@ use crate::http::HttpFault;
 use crate::http::body::{BodyReader, FutureTrailers, Read};
 use crate::http::message::FutureResponse;
 use crate::http::pipe::{BUFFERED_BYTES_MAX, OutgoingBody, WriteError};
-use crate::log::Stdio;
+use crate::log::{LINE_OVERHEAD, Stdio};
 use crate::meter::Exceeded;
 
 /// The resource `input-stream`; numbers are places in the table.
@@ -150,6 +150,8 @@ impl HostCtx {
         self.charge(bytes.len())?;
         let body = match *self.table.get(stream)? {
             OutputStream::Stdio(stdio) => {
+                let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+                self.charge(lines * LINE_OVERHEAD)?;
                 self.log.stdio(&self.entry, stdio, &bytes);
                 return Ok(());
             }

@@ -25,9 +25,12 @@ pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::
     let project = Project::open(folder)?;
     let (manifest, _) = project.manifest()?;
     let data = project.state().join("data");
-    std::fs::create_dir_all(&data)?;
     let config = Config::load(&data, environment_all(), &[("listen", listen.to_string())])?;
-    let node = Node::start(config, Some(manifest.name.clone())).await?;
+    let node = Node::start(
+        super::serve::with_descriptors(config),
+        Some(manifest.name.clone()),
+    )
+    .await?;
     let app = match node.platform.app(&manifest.name) {
         Ok(app) => app,
         Err(_) => node.platform.create_app(&manifest.name).await?,
@@ -36,7 +39,7 @@ pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::
         "url": node.url, "app": app.name, "anon_key": app.keys.anon(), "service_role_key": app.keys.service_role(),
     });
     let file = project.state().join("dev.json");
-    std::fs::write(&file, serde_json::to_vec_pretty(&facts)?)
+    write_private(&file, &serde_json::to_vec_pretty(&facts)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
     let text = format!(
         "serving {} at {}\nanon key: {}\nservice_role key: in {}",
@@ -139,4 +142,18 @@ fn event(report: &Report, name: &str, data: &Value, text: &str) {
     let mut data = data.clone();
     data["event"] = name.into();
     report.data(&data, |_| println!("{text}"));
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
 }

@@ -118,7 +118,7 @@ enum Command {
     Doctor,
     /// Compile a component: the child process of a deployment.
     #[command(name = crate::engine::compile::SUBCOMMAND, hide = true)]
-    CompileComponent { wasm: PathBuf, artifact: PathBuf },
+    CompileComponent,
 }
 
 /// Which server to talk to: by default the one that `pumice dev` runs in this folder.
@@ -147,8 +147,8 @@ struct AppArgs {
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::CompileComponent { wasm, artifact } = &cli.command {
-        return crate::engine::compile::child(wasm, artifact);
+    if let Command::CompileComponent = &cli.command {
+        return crate::engine::compile::child();
     }
     let report = Report::new(cli.json);
     match run(cli.command, &report) {
@@ -205,7 +205,7 @@ fn run(command: Command, report: &Report) -> anyhow::Result<ExitCode> {
             runtime.block_on(remote::secrets(command, &app, report))?
         }
         Command::Doctor => return doctor::run(report),
-        Command::CompileComponent { .. } => {}
+        Command::CompileComponent => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::node::Node;
 use crate::{server, telemetry};
 
-/// The threads that serve. Guests run on them and pause every 0.2 ms of work; looking for I/O after
+/// The threads that serve: one more than processors, see [`crate::limits::Node`]. Guests run on them and pause every 0.2 ms of work; looking for I/O after
 /// every 13 polls and not after 61 keeps a node full of spinners answering within a few ms.
 ///
 /// # Errors
@@ -17,6 +18,7 @@ use crate::{server, telemetry};
 pub fn tokio_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(std::thread::available_parallelism().map_or(1, usize::from) + 1)
         .event_interval(13)
         .on_thread_start(wasmtime::Engine::tls_eager_initialize)
         .build()?;
@@ -30,7 +32,7 @@ pub async fn run(data: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> 
         .into_iter()
         .collect();
     let config = Config::load(data, environment_all(), &flags)?;
-    let node = Node::start(config, None).await?;
+    let node = Node::start(with_descriptors(config), None).await?;
     println!("{}", node.url);
     let stop = server::stop_signal();
     node.serve(stop).await;
@@ -52,6 +54,24 @@ pub fn environment(name: &str) -> Option<String> {
 pub fn environment_all() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Raises this process's limit of open files as far as it may go, and accepts no more connections than
+/// leave it half of them for everything else.
+pub fn with_descriptors(mut config: Config) -> Config {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    if let Some(files) = current {
+        config.node.connections = config.node.connections.min(files as usize / 2);
+    }
+    config
 }
 
 /// The folder a command works in.

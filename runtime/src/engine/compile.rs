@@ -1,6 +1,8 @@
 //! Compilation in a child process: the compiler reads what strangers upload, so it gets a process
-//! with little time and memory, and no data folder, keys or sockets.
+//! with little time and memory and an empty environment. The component is its standard input and the
+//! code its standard output; it can open no file and no socket.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -28,14 +30,12 @@ pub enum CompileError {
 /// [`CompileError::Refused`] with wasmtime's reason, [`CompileError::Exceeded`] at
 /// [`limits::COMPILE_CPU`], [`limits::COMPILE_WALL`] or [`limits::COMPILE_MEMORY_BYTES`].
 pub async fn in_child(wasm: &Path, artifact: &Path) -> Result<(), CompileError> {
-    let program = std::env::current_exe()?;
-    let child = tokio::process::Command::new(program)
+    // This very program, even if its file has been replaced meanwhile.
+    let child = tokio::process::Command::new("/proc/self/exe")
         .arg(SUBCOMMAND)
-        .arg(wasm)
-        .arg(artifact)
         .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdin(std::fs::File::open(wasm)?)
+        .stdout(std::fs::File::create(artifact)?)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
@@ -65,24 +65,31 @@ pub async fn in_child(wasm: &Path, artifact: &Path) -> Result<(), CompileError> 
 
 const REFUSED: i32 = 2;
 
-/// The child's side: bounds itself, compiles, and ends the process.
-pub fn child(wasm: &Path, artifact: &Path) -> std::process::ExitCode {
-    let compiled = bound().and_then(|()| {
-        let bytes = std::fs::read(wasm).map_err(|error| error.to_string())?;
-        let engine = super::compiler_engine().map_err(|error| format!("{error:#}"))?;
-        engine
-            .precompile_component(&bytes)
-            .map_err(|error| format!("{error:#}"))
-    });
-    let written =
-        compiled.and_then(|code| std::fs::write(artifact, code).map_err(|error| error.to_string()));
-    match written {
+/// The child's side: bounds itself, compiles standard input to standard output, and ends the process.
+pub fn child() -> std::process::ExitCode {
+    match compile() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
             std::process::ExitCode::from(REFUSED as u8)
         }
     }
+}
+
+fn compile() -> Result<(), String> {
+    bound()?;
+    let mut bytes = Vec::new();
+    let read = std::io::stdin()
+        .take(limits::COMPONENT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    let engine = super::compiler_engine().map_err(|error| format!("{error:#}"))?;
+    let code = engine
+        .precompile_component(&bytes)
+        .map_err(|error| format!("{error:#}"))?;
+    std::io::stdout()
+        .write_all(&code)
+        .map_err(|error| error.to_string())
 }
 
 fn bound() -> Result<(), String> {
@@ -92,6 +99,8 @@ fn bound() -> Result<(), String> {
         (Resource::As, limits::COMPILE_MEMORY_BYTES),
         (Resource::Core, 0),
         (Resource::Fsize, 1 << 30),
+        // No descriptor beyond the three it was given.
+        (Resource::Nofile, 0),
     ];
     for (resource, value) in bounds {
         let limit = Rlimit {

@@ -1,15 +1,16 @@
 //! HTTP functions: from a path of an app to an invocation and back.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HOST};
-use http::uri::PathAndQuery;
+use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use pumice_host_api::IncomingBody;
 
 use crate::body::Body;
-use crate::error::{Error, RequestError};
+use crate::error::{self, Error, RequestError};
 use crate::functions::components::Components;
 use crate::functions::manifest::Access;
 use crate::functions::{App, Function, statics};
@@ -25,11 +26,20 @@ pub struct Entry {
     pub components: Arc<Components>,
 }
 
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// A proxy of the operator's: what it says of its client is true.
+    pub trusted: bool,
+}
+
 /// A request on its way to an app.
 pub struct AppRequest {
     pub app: Arc<App>,
     /// How many bytes of the path chose the app and the part of it, and are not for it to see.
     pub prefix: usize,
+    pub peer: Peer,
     pub request_id: RequestId,
     pub request: Request<Incoming>,
 }
@@ -61,6 +71,10 @@ impl Entry {
             .as_ref()
             .and_then(|revision| revision.function(name));
         let Some(function) = function.cloned() else {
+            // A browser asks before it calls; only then can it read that there is no such function.
+            if incoming.request.method() == Method::OPTIONS {
+                return Ok(error::preflight());
+            }
             return Err(RequestError::NoFunction.into());
         };
         drop(revision);
@@ -103,6 +117,7 @@ impl Entry {
         let AppRequest {
             app,
             prefix,
+            peer,
             request_id,
             request,
         } = incoming;
@@ -123,7 +138,7 @@ impl Entry {
         })?;
 
         let (mut parts, body) = request.into_parts();
-        forward_headers(&mut parts.headers, &parts.uri, prefix);
+        forward_headers(&mut parts.headers, &parts.uri, prefix, peer);
         if prefix > 0 {
             parts.uri = without_prefix(parts.uri, prefix);
         }
@@ -144,23 +159,43 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What the function sees of the outside address: `x-forwarded-host`, `-port`, `-proto` and `-prefix`.
-/// Those of a proxy before us stay.
-fn forward_headers(headers: &mut HeaderMap, uri: &Uri, prefix: usize) {
+/// What the function sees of the outside: `x-forwarded-for`, `-host`, `-port`, `-proto` and `-prefix`.
+/// What a trusted proxy before us wrote stays; what any other client claims does not.
+fn forward_headers(headers: &mut HeaderMap, uri: &Uri, prefix: usize, peer: Peer) {
+    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
     const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
     const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+    headers.remove(FORWARDED_PREFIX);
+    if !peer.trusted {
+        for name in [
+            FOR,
+            FORWARDED_HOST,
+            FORWARDED_PORT,
+            FORWARDED_PROTO,
+            FORWARDED,
+        ] {
+            headers.remove(name);
+        }
+    }
+    let before = headers.get(FOR).and_then(|value| value.to_str().ok());
+    let chain = before.map_or_else(
+        || peer.address.to_string(),
+        |before| format!("{before}, {}", peer.address),
+    );
+    if let Ok(chain) = HeaderValue::from_str(&chain) {
+        headers.insert(FOR, chain);
+    }
     if !headers.contains_key(FORWARDED_HOST) {
         let host = headers.get(HOST).cloned();
         let host = host.or_else(|| HeaderValue::from_str(uri.authority()?.as_str()).ok());
         if let Some(host) = host {
-            let port = host.to_str().ok().and_then(|host| host.rsplit_once(':'));
-            let port = port.and_then(|(_, port)| HeaderValue::from_str(port).ok());
-            headers.insert(
-                FORWARDED_PORT,
-                port.unwrap_or(HeaderValue::from_static("80")),
-            );
+            let authority = Authority::try_from(host.as_bytes()).ok();
+            let port = authority
+                .and_then(|authority| authority.port_u16())
+                .unwrap_or(80);
+            headers.insert(FORWARDED_PORT, port.into());
             headers.insert(FORWARDED_HOST, host);
         }
     }

@@ -18,8 +18,8 @@ pub struct Components {
     artifacts: ArtifactStore,
     linker: Linker<HostCtx>,
     loaded: Mutex<HashMap<Digest, Weak<LoadedComponent>>>,
-    /// Concurrent first calls load once.
-    loading: tokio::sync::Mutex<()>,
+    /// Concurrent first calls of a component load it once; others' do not wait for it.
+    loading: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Components {
@@ -28,7 +28,7 @@ impl Components {
             artifacts,
             linker,
             loaded: Mutex::default(),
-            loading: tokio::sync::Mutex::default(),
+            loading: Mutex::default(),
         }
     }
 
@@ -51,10 +51,27 @@ impl Components {
         if let Some(found) = self.loaded(digest) {
             return Ok(found);
         }
-        let _one = self.loading.lock().await;
-        if let Some(found) = self.loaded(digest) {
-            return Ok(found);
+        let one = self.loading.lock().entry(digest).or_default().clone();
+        let result = {
+            let _one = one.lock().await;
+            match self.loaded(digest) {
+                Some(found) => Ok(found),
+                None => self.load_new(digest, wasm).await,
+            }
+        };
+        let mut loading = self.loading.lock();
+        // Nobody else waits: this handle and the map's are all there are.
+        if Arc::strong_count(&one) == 2 {
+            loading.remove(&digest);
         }
+        result
+    }
+
+    async fn load_new(
+        &self,
+        digest: Digest,
+        wasm: &Path,
+    ) -> Result<Arc<LoadedComponent>, ArtifactError> {
         let component = self.artifacts.load(digest, wasm).await?;
         let pre = self
             .linker

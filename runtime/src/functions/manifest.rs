@@ -296,12 +296,7 @@ impl Reader<'_> {
         let access = entry
             .get("access")
             .map_or(Access::default(), |value| self.access(value));
-        let egress = self.strings(entry, "egress", |text| {
-            let parsed = Egress::parse(&[text], EgressClient::default());
-            parsed
-                .map(drop)
-                .map_err(|faults| faults.into_iter().map(|fault| fault.fix).collect())
-        });
+        let egress = self.egress(entry);
         let secrets = self.strings(entry, "secrets", |text| {
             if is_secret_name(text) {
                 Ok(())
@@ -323,6 +318,23 @@ impl Reader<'_> {
             secrets,
             limits,
         })
+    }
+
+    fn egress(&mut self, entry: &Table<'_>) -> Vec<String> {
+        let listed = self.strings(entry, "egress", |_| Ok(()));
+        let at = entry.get("egress").map_or(0, |value| value.span().start);
+        if listed.iter().any(|origin| origin == "self") {
+            let fix =
+                "leave it out: this server does not answer a guest's calls to its own app yet";
+            self.fault(at, "egress `self`", fix);
+        }
+        if let Err(faults) = Egress::parse(&listed, EgressClient::default()) {
+            for fault in faults {
+                let message = format!("egress `{}`: {}", fault.item, fault.reason);
+                self.fault(at, message, fault.fix);
+            }
+        }
+        listed
     }
 
     /// The limits of an entry: its own table over the app's, over the defaults.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pumice_host_api::{
     AppId, AppName, Cache, ComponentName, Egress, EgressClient, EgressPolicy, Entry, HostLimits,
-    Kind,
+    Kind, MemoryBudget,
 };
 
 use serde::{Deserialize, Serialize};
@@ -72,10 +72,13 @@ impl Registry {
         });
     }
 
-    pub fn remove(&self, name: &str) {
+    /// Forgets an app, and not one that has taken its name meanwhile.
+    pub fn remove(&self, app: &App) {
         self.apps.rcu(|old| {
             let mut apps = HashMap::clone(old);
-            apps.remove(name);
+            if apps.get(&app.name).is_some_and(|found| found.id == app.id) {
+                apps.remove(&app.name);
+            }
             apps
         });
     }
@@ -113,6 +116,7 @@ pub struct App {
     pub revision: ArcSwapOption<Revision>,
     cache: Cache,
     egress: EgressClient,
+    memory: Arc<MemoryBudget>,
     /// One deployment at a time.
     pub deploying: tokio::sync::Mutex<()>,
 }
@@ -141,6 +145,10 @@ impl App {
             revision: ArcSwapOption::empty(),
             cache: Cache::new(limits::CACHE_APP_BYTES),
             egress: EgressClient::new(server.egress.clone()),
+            memory: Arc::new(MemoryBudget::within(
+                server.memory.clone(),
+                node.memory_bytes / 2,
+            )),
             deploying: tokio::sync::Mutex::default(),
         }
     }
@@ -224,6 +232,7 @@ impl Revision {
                 egress: egress
                     .map_err(|faults| faults.iter().map(|fault| said(fault)).collect::<String>())?,
                 cache: app.cache.clone(),
+                memory: app.memory.clone(),
                 limits: host_limits(&function.limits),
             };
             functions.push(Arc::new(Function {
@@ -269,6 +278,16 @@ impl Revision {
             by_prefix,
             statics,
         })
+    }
+
+    /// Loads all components, so that the first request to each need not. What cannot be loaded now
+    /// is tried again then.
+    pub async fn warm(&self, components: &Components) {
+        for function in &self.functions {
+            if let Err(error) = function.target(components).await {
+                tracing::error!(component.name = function.name, %error, "a component was not loaded");
+            }
+        }
     }
 
     pub fn functions(&self) -> &[Arc<Function>] {
@@ -329,6 +348,8 @@ pub struct ServerFacts {
     /// Whether `url` reaches the one app directly (`pumice dev`).
     pub single_app: bool,
     pub egress: Arc<EgressPolicy>,
+    /// What all guests of the node may hold together.
+    pub memory: Arc<MemoryBudget>,
 }
 
 impl ServerFacts {

@@ -4,6 +4,7 @@
 //! became of it. Every kind of entry goes the same way; nothing outside this module calls a guest.
 
 pub mod admission;
+mod ledger;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -25,6 +26,7 @@ use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use self::admission::{AppShare, Gate, Pass, Refused, Slices, Turns};
+use self::ledger::Ledger;
 use crate::limits::{self, Limits};
 use crate::logs::{self, Logs, Record};
 use crate::outcome::{InvokeError, Limit, Metering, Outcome, Sampler};
@@ -116,10 +118,14 @@ impl Invoker {
             Err(error) => return Err(self.refused(&target.entry, request_id, error)),
         };
         let mut invocation = Invocation::new(self.clone(), target, caller, request_id, passes);
-        let host = |error: wasmtime::Error| InvokeError::Host(format!("{error:#}"));
-        let context = invocation.store.data_mut();
-        let request = context.incoming_request(request).map_err(host)?;
-        let (outparam, handle) = context.response_outparam().map_err(host)?;
+        let (request, outparam, handle) = match invocation.prepare(request) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let error = invocation.classify(&error);
+                invocation.finish(Some(error.clone()));
+                return Err(error);
+            }
+        };
         let span = invocation.span();
         let call = Call::Function { request, outparam };
         let mut guest = Box::pin(invocation.run(call).instrument(span));
@@ -139,7 +145,6 @@ impl Invoker {
             }
         })
         .await;
-        // A guest that set an error instead of a head is stopped here: nobody waits for it.
         let (head, ended) = match (head, ended) {
             (head, Some((invocation, result))) => {
                 let head = result.and_then(|()| head.map_err(InvokeError::NoResponse));
@@ -147,7 +152,13 @@ impl Invoker {
                 (head?, true)
             }
             (Ok(head), None) => (head, false),
-            (Err(error), None) => return Err(InvokeError::NoResponse(error)),
+            // It set an error instead of a head; what it still does is bounded by its limits.
+            (Err(error), None) => {
+                let error = InvokeError::NoResponse(error);
+                let why = error.clone();
+                tokio::spawn(async move { guest.await.0.finish(Some(why)) });
+                return Err(error);
+            }
         };
 
         if ended && let Some(bytes) = handle.complete_body() {
@@ -218,6 +229,7 @@ struct Invocation {
     store: Store<HostCtx>,
     target: Arc<Target>,
     invoker: Arc<Invoker>,
+    ledger: Arc<Ledger>,
     request_id: RequestId,
     began: Instant,
     cpu: Duration,
@@ -240,27 +252,37 @@ impl Invocation {
         // What one host call may bring in at once; the sum over all calls is the host's own limit.
         store
             .set_hostcall_fuel(HOST_CALL_BYTES_AT_ONCE.min(target.limits.host_call_bytes as usize));
-        store.call_hook(|mut store, hook| {
-            if hook.entering_host() {
-                store.data_mut().charge_call();
-            }
-            let price = store.data_mut().take_pending_fuel();
-            if price > 0 {
-                let left = store.get_fuel()?;
-                store.set_fuel(left.saturating_sub(price))?;
-            }
-            Ok(())
-        });
+        // The guest's own resources and those that only wasmtime knows of.
+        store.set_max_component_handles(target.limits.handles as usize);
+        let ledger = Arc::new(Ledger::default());
+        let charged = ledger.clone();
+        store.call_hook(move |store, hook| charged.hook(store, hook));
         Invocation {
             store,
             target,
             invoker,
+            ledger,
             request_id,
             began: Instant::now(),
             cpu: Duration::ZERO,
             recorded: false,
             _passes: passes,
         }
+    }
+
+    /// The handler's two arguments, and where its answer will be.
+    fn prepare(
+        &mut self,
+        request: Request<IncomingBody>,
+    ) -> wasmtime::Result<(
+        Resource<IncomingRequest>,
+        Resource<ResponseOutparam>,
+        ResponseHandle,
+    )> {
+        let context = self.store.data_mut();
+        let request = context.incoming_request(request)?;
+        let (outparam, handle) = context.response_outparam()?;
+        Ok((request, outparam, handle))
     }
 
     fn span(&self) -> tracing::Span {
@@ -303,6 +325,7 @@ impl Invocation {
             return Ok(Err(error));
         }
         let mut meters = Meters {
+            ledger: &self.ledger,
             cpu: &mut self.cpu,
             cpu_max: limits.cpu,
             wall: None,
@@ -341,12 +364,12 @@ impl Invocation {
         if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
             return InvokeError::Overloaded;
         }
-        if error
-            .root_cause()
-            .to_string()
-            .ends_with(HOST_CALL_TOO_LARGE)
-        {
+        let cause = error.root_cause().to_string();
+        if cause.ends_with(HOST_CALL_TOO_LARGE) {
             return InvokeError::Limit(Limit::HostCallBytes);
+        }
+        if cause.ends_with(TOO_MANY_HANDLES) {
+            return InvokeError::Limit(Limit::Handles);
         }
         let trap = error.downcast_ref::<Trap>();
         match trap {
@@ -354,12 +377,18 @@ impl Invocation {
             Some(Trap::StackOverflow) => return InvokeError::Limit(Limit::Stack),
             _ => {}
         }
-        if error.downcast_ref::<WasmBacktrace>().is_none() {
-            return InvokeError::Host(format!("{error:#}"));
+        let usage = self.store.data().usage();
+        if usage.memory_exhausted {
+            return InvokeError::Overloaded;
         }
-        // A guest that is refused memory gives up in its own way, usually by a trap.
-        if trap.is_some() && self.store.data().usage().memory_denied {
+        let guests = error.downcast_ref::<WasmBacktrace>().is_some();
+        // A guest that is refused memory gives up in its own way, usually by a trap; one that asks for
+        // too much from the start never begins.
+        if usage.memory_denied && (trap.is_some() || !guests) {
             return InvokeError::Limit(Limit::Memory);
+        }
+        if !guests {
+            return InvokeError::Host(format!("{error:#}"));
         }
         InvokeError::Trap {
             message: error.root_cause().to_string(),
@@ -378,7 +407,7 @@ impl Invocation {
                 .target
                 .limits
                 .fuel
-                .saturating_sub(self.store.get_fuel().unwrap_or(0)),
+                .saturating_sub(self.ledger.left(&self.store)),
             cpu: self.cpu,
             wall: self.began.elapsed(),
             memory_peak_bytes: usage.memory_peak_bytes as u64,
@@ -411,6 +440,9 @@ const HOST_CALL_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 /// The end of wasmtime's message for a call that carries more than that; the error has no public type.
 const HOST_CALL_TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
 
+/// The end of its messages for a guest with too many handles; likewise.
+const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
+
 /// The guest's functions on the stack, innermost first, without addresses.
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
@@ -428,6 +460,7 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
 /// The two clocks of an invocation, read around each poll of its guest. (The third meter, fuel, is
 /// the engine's.)
 struct Meters<'i> {
+    ledger: &'i Ledger,
     cpu: &'i mut Duration,
     cpu_max: Duration,
     /// Armed at the first pause: a guest that never pauses needs no timer.
@@ -460,6 +493,7 @@ impl Meters<'_> {
         } else {
             None
         };
+        self.ledger.begin_poll();
         let polled = if self.wall.is_none() {
             let before = Instant::now();
             let polled = guest.poll(cx);

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -14,6 +14,7 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
@@ -27,6 +28,12 @@ use crate::http::pipe::{BrokenOff, GuestBody};
 const IDLE: Duration = Duration::from_secs(30);
 /// Idle connections kept for one origin of one app.
 const IDLE_PER_ORIGIN_MAX: usize = 8;
+/// Lookups of names under way at once in the whole process. Each holds a thread for as long as the
+/// system's resolver takes, which nobody can cut short, and the pool of such threads (512) is also
+/// the one that files are read on.
+const LOOKUPS_MAX: usize = 64;
+/// The same for one app, so that one with slow names cannot take all of them.
+const LOOKUPS_OF_APP_MAX: usize = 8;
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -67,7 +74,11 @@ static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
 impl EgressClient {
     /// A client that connects only where `policy` permits.
     pub fn new(policy: Arc<EgressPolicy>) -> Self {
-        let connect = Connect { policy, tls: None };
+        let connect = Connect {
+            policy,
+            lookups: Lookups::new(LOOKUPS_OF_APP_MAX, LOOKUPS_OF_NODE.clone()),
+            tls: None,
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_ORIGIN_MAX)
@@ -117,6 +128,7 @@ impl fmt::Debug for EgressClient {
 #[derive(Clone)]
 struct Connect {
     policy: Arc<EgressPolicy>,
+    lookups: Lookups,
     tls: Option<HttpsConnector<Tcp>>,
 }
 
@@ -133,12 +145,13 @@ impl Service<Uri> for Connect {
         let longest = CONNECT_TIMEOUT
             .try_with(|longest| *longest)
             .unwrap_or(Duration::from_secs(10));
-        let policy = &self.policy;
+        let (policy, lookups) = (&self.policy, &self.lookups);
         let tls = self.tls.get_or_insert_with(|| {
             // Roots are parsed when the first guest of the process needs them, not at start.
             HttpsConnector::from((
                 Tcp {
                     policy: policy.clone(),
+                    lookups: lookups.clone(),
                 },
                 TLS.clone(),
             ))
@@ -156,6 +169,7 @@ impl Service<Uri> for Connect {
 #[derive(Clone)]
 struct Tcp {
     policy: Arc<EgressPolicy>,
+    lookups: Lookups,
 }
 
 impl Service<Uri> for Tcp {
@@ -168,7 +182,7 @@ impl Service<Uri> for Tcp {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let policy = self.policy.clone();
+        let (policy, lookups) = (self.policy.clone(), self.lookups.clone());
         Box::pin(async move {
             let host = uri.host().ok_or(HttpFault::Uri)?;
             let port = match uri.port_u16() {
@@ -176,7 +190,7 @@ impl Service<Uri> for Tcp {
                 None if uri.scheme_str() == Some("https") => 443,
                 None => 80,
             };
-            let addresses = permitted(&policy, resolve(host, port).await?)?;
+            let addresses = permitted(&policy, resolve(&lookups, host, port).await?)?;
             let longest = CONNECT_TIMEOUT
                 .try_with(|longest| *longest)
                 .unwrap_or(Duration::from_secs(10));
@@ -187,7 +201,7 @@ impl Service<Uri> for Tcp {
 
 /// All addresses of a host. A literal is one; anything that is none in the strict form, such as
 /// `127.1` or `0x7f000001`, is left to the resolver, and what it makes of that is vetted like any name.
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpFault> {
+async fn resolve(lookups: &Lookups, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpFault> {
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
@@ -195,9 +209,50 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpFault> {
     if let Ok(literal) = bare.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(literal, port)]);
     }
-    match tokio::net::lookup_host((bare, port)).await {
+    let name = bare.to_owned();
+    let lookup = move || (name.as_str(), port).to_socket_addrs();
+    match lookups.run(lookup).await? {
         Ok(addresses) => Ok(addresses.collect()),
         Err(error) => Err(HttpFault::Dns(error.to_string())),
+    }
+}
+
+static LOOKUPS_OF_NODE: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_MAX)));
+
+/// Runs lookups on threads of their own, a few at a time.
+#[derive(Clone)]
+struct Lookups {
+    of_app: Arc<Semaphore>,
+    of_node: Arc<Semaphore>,
+}
+
+impl Lookups {
+    fn new(of_app: usize, of_node: Arc<Semaphore>) -> Lookups {
+        Lookups {
+            of_app: Arc::new(Semaphore::new(of_app)),
+            of_node,
+        }
+    }
+
+    /// Waits for its turn and then for the answer. The place is free again when the lookup has ended,
+    /// not when its caller has gone: the thread is taken as long.
+    async fn run<T: Send + 'static>(
+        &self,
+        lookup: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HttpFault> {
+        let lost = || HttpFault::Internal("the lookup was cancelled".to_owned());
+        // The app's own first, so that who waits for it keeps none of the node's from others.
+        let of_app = self.of_app.clone().acquire_owned().await;
+        let of_node = self.of_node.clone().acquire_owned().await;
+        let (Ok(of_app), Ok(of_node)) = (of_app, of_node) else {
+            return Err(lost());
+        };
+        let looked_up = tokio::task::spawn_blocking(move || {
+            let _places = (of_app, of_node);
+            lookup()
+        });
+        looked_up.await.map_err(|_| lost())
     }
 }
 
@@ -376,5 +431,31 @@ mod tests {
             .send(get(&format!("http://{address}/x")), TIMEOUTS)
             .await;
         assert_eq!(refused.err(), Some(HttpFault::Refused));
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_lookup_keeps_its_place() {
+        let soon = Duration::from_millis(30);
+        let node = Arc::new(Semaphore::new(2));
+        let (one, other) = (Lookups::new(1, node.clone()), Lookups::new(8, node.clone()));
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let slow = one.run(move || held.recv().is_err());
+        assert!(timeout(soon, slow).await.is_err());
+        // Its app has no place left and the node one.
+        assert!(timeout(soon, one.run(|| ())).await.is_err());
+        assert_eq!(node.available_permits(), 1);
+        let (_release, held) = std::sync::mpsc::channel::<()>();
+        let last = tokio::spawn({
+            let other = other.clone();
+            async move { other.run(move || held.recv().is_err()).await }
+        });
+        while node.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(timeout(soon, other.run(|| ())).await.is_err());
+        drop(release);
+        assert_eq!(one.run(|| 7).await, Ok(7));
+        drop(_release);
+        assert_eq!(last.await.unwrap(), Ok(true));
     }
 }

@@ -51,12 +51,10 @@ impl types::HostOutgoingRequest for HostCtx {
         &mut self,
         request: Resource<types::OutgoingRequest>,
     ) -> wasmtime::Result<types::Method> {
-        Ok(method_out(
-            &self
-                .table
-                .get::<Box<OutgoingRequest>>(request.rep())?
-                .method,
-        ))
+        let request = self.table.get::<Box<OutgoingRequest>>(request.rep())?;
+        let method = method_out(&request.method);
+        self.charge_method(&method)?;
+        Ok(method)
     }
 
     fn set_method(
@@ -64,6 +62,7 @@ impl types::HostOutgoingRequest for HostCtx {
         request: Resource<types::OutgoingRequest>,
         method: types::Method,
     ) -> Answer<(), ()> {
+        self.charge_method(&method)?;
         let request: &mut Box<OutgoingRequest> = self.table.get_mut(request.rep())?;
         Ok(method_in(method)
             .map(|method| request.method = method)
@@ -74,11 +73,10 @@ impl types::HostOutgoingRequest for HostCtx {
         &mut self,
         request: Resource<types::OutgoingRequest>,
     ) -> wasmtime::Result<Option<String>> {
-        Ok(self
-            .table
-            .get::<Box<OutgoingRequest>>(request.rep())?
-            .path_with_query
-            .clone())
+        let request = self.table.get::<Box<OutgoingRequest>>(request.rep())?;
+        let path = request.path_with_query.clone();
+        self.charge(path.as_ref().map_or(0, String::len))?;
+        Ok(path)
     }
 
     fn set_path_with_query(
@@ -104,11 +102,15 @@ impl types::HostOutgoingRequest for HostCtx {
         request: Resource<types::OutgoingRequest>,
     ) -> wasmtime::Result<Option<types::Scheme>> {
         let request = self.table.get::<Box<OutgoingRequest>>(request.rep())?;
-        Ok(request.scheme.clone().map(|scheme| match scheme {
+        let scheme = request.scheme.clone().map(|scheme| match scheme {
             Scheme::Http => types::Scheme::Http,
             Scheme::Https => types::Scheme::Https,
             Scheme::Other(other) => types::Scheme::Other(other),
-        }))
+        });
+        if let Some(types::Scheme::Other(other)) = &scheme {
+            self.charge(other.len())?;
+        }
+        Ok(scheme)
     }
 
     fn set_scheme(
@@ -116,6 +118,9 @@ impl types::HostOutgoingRequest for HostCtx {
         request: Resource<types::OutgoingRequest>,
         scheme: Option<types::Scheme>,
     ) -> Answer<(), ()> {
+        if let Some(types::Scheme::Other(other)) = &scheme {
+            self.charge(other.len())?;
+        }
         let scheme = match scheme {
             None => None,
             Some(types::Scheme::Http) => Some(Scheme::Http),
@@ -135,11 +140,10 @@ impl types::HostOutgoingRequest for HostCtx {
         &mut self,
         request: Resource<types::OutgoingRequest>,
     ) -> wasmtime::Result<Option<String>> {
-        Ok(self
-            .table
-            .get::<Box<OutgoingRequest>>(request.rep())?
-            .authority
-            .clone())
+        let request = self.table.get::<Box<OutgoingRequest>>(request.rep())?;
+        let authority = request.authority.clone();
+        self.charge(authority.as_ref().map_or(0, String::len))?;
+        Ok(authority)
     }
 
     fn set_authority(
@@ -147,6 +151,7 @@ impl types::HostOutgoingRequest for HostCtx {
         request: Resource<types::OutgoingRequest>,
         authority: Option<String>,
     ) -> Answer<(), ()> {
+        self.charge(authority.as_ref().map_or(0, String::len))?;
         if authority
             .as_ref()
             .is_some_and(|authority| authority.parse::<uri::Authority>().is_err())
@@ -374,15 +379,6 @@ impl outgoing_handler::Host for HostCtx {
 }
 
 impl HostCtx {
-    fn charge_fields(&mut self, fields: &http::HeaderMap) -> wasmtime::Result<()> {
-        self.charge(
-            fields
-                .iter()
-                .map(|(name, value)| name.as_str().len() + value.len())
-                .sum(),
-        )
-    }
-
     /// The request as it will be sent, if the entry may send it.
     fn checked(&self, request: OutgoingRequest) -> Result<http::Request<GuestBody>, HttpFault> {
         // What a before-trigger sends could not be taken back when its write is refused.

@@ -163,20 +163,39 @@ impl Platform {
         let mut active: HashMap<AppId, RevisionRow> =
             self.sql.active_revisions().await?.into_iter().collect();
         let mut apps = Vec::new();
-        let mut digests = BTreeSet::new();
         for row in self.sql.apps().await? {
             let app = self.app_from(&row)?;
             app.secrets
                 .store(Arc::new(secrets.remove(&row.id).unwrap_or_default()));
             if let Some(revision) = active.remove(&row.id) {
-                digests.extend(revision.files.values().map(|file| file.digest));
-                app.revision
-                    .store(Some(Arc::new(self.revision_from(&app, &revision)?)));
+                match self.revision_from(&app, &revision) {
+                    Ok(revision) => app.revision.store(Some(Arc::new(revision))),
+                    // One app's trouble is not the others'.
+                    Err(error) => tracing::error!(
+                        app.id = %row.id, revision.id = revision.number, %error,
+                        "an app's active revision cannot be served; push the app again"
+                    ),
+                }
             }
             apps.push(Arc::new(app));
         }
+        self.sweep_folders(&apps).await?;
         self.registry.extend(apps);
-        self.components.forget_all_but(&digests).await;
+        let kept = self.sql.digests().await?;
+        self.components.forget_all_but(&kept).await;
+        Ok(())
+    }
+
+    /// Deletes the folders of apps that are gone: a deletion or creation was cut short.
+    async fn sweep_folders(&self, apps: &[Arc<App>]) -> Result<(), PlatformError> {
+        let known: BTreeSet<String> = apps.iter().map(|app| app.id.to_string()).collect();
+        let mut entries = tokio::fs::read_dir(self.data.join("apps")).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if uuid::Uuid::parse_str(&name).is_ok() && !known.contains(&name) {
+                tokio::fs::remove_dir_all(entry.path()).await?;
+            }
+        }
         Ok(())
     }
 
@@ -243,9 +262,8 @@ impl Platform {
         let app = self.app(name)?;
         let _deploying = app.deploying.lock().await;
         self.sql.delete_app(app.id).await?;
-        self.registry.remove(name);
-        self.logs.forget(app.id);
-        self.logs.flush().await;
+        self.registry.remove(&app);
+        self.logs.forget(app.id).await;
         tokio::fs::remove_dir_all(&app.folder).await?;
         Ok(())
     }
@@ -287,28 +305,23 @@ impl Platform {
         let _one = app.deploying.lock().await;
         let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
         self.check_files(app, &manifest, &files).await?;
-        let mut compiled = 0;
-        let mut checked = BTreeSet::new();
-        for function in &manifest.functions {
-            let digest = files[&component_path(&function.name)].digest;
-            if checked.insert(digest) {
-                compiled += usize::from(self.prepare(app, &function.name, digest).await?);
-            }
-        }
-        let number = self
-            .sql
-            .activate_new(
-                app.id,
-                manifest_text,
-                &files,
-                &now(),
-                limits::REVISIONS_KEPT,
-            )
-            .await?;
+        let compiled = self.prepare_all(app, &manifest, &files).await?;
+        let number = self.sql.last_revision(app.id).await? + 1;
         let revision = self.build_revision(app, number, &manifest, &files)?;
+        revision.warm(&self.components).await;
+        let (time, kept) = (now(), limits::REVISIONS_KEPT);
+        let row = RevisionRow {
+            number,
+            manifest: manifest_text.to_owned(),
+            files,
+            created_at: time,
+        };
+        self.sql.activate_new(app.id, &row, kept).await?;
         app.revision.store(Some(Arc::new(revision)));
-        self.sweep_blobs(app).await?;
         tracing::info!(app.id = %app.id, revision.id = number, compiled, "deployed");
+        if let Err(error) = self.sweep_blobs(app).await {
+            tracing::error!(app.id = %app.id, %error, "content that nobody needs was not deleted");
+        }
         let functions = manifest
             .functions
             .into_iter()
@@ -320,6 +333,26 @@ impl Platform {
             compiled,
             functions,
         })
+    }
+
+    /// Checks and compiles every component of a revision; returns how many had to be compiled.
+    async fn prepare_all(
+        &self,
+        app: &App,
+        manifest: &Manifest,
+        files: &Files,
+    ) -> Result<usize, PlatformError> {
+        let mut compiled = 0;
+        let mut checked = BTreeSet::new();
+        for function in &manifest.functions {
+            let Some(file) = files.get(&component_path(&function.name)) else {
+                continue;
+            };
+            if checked.insert(file.digest) {
+                compiled += usize::from(self.prepare(app, &function.name, file.digest).await?);
+            }
+        }
+        Ok(compiled)
     }
 
     async fn check_files(
@@ -437,7 +470,10 @@ impl Platform {
             .iter()
             .find(wanted)
             .ok_or(PlatformError::NoRevision(to.unwrap_or(active - 1)))?;
-        let revision = self.revision_from(app, row)?;
+        let manifest = Manifest::parse(&row.manifest).map_err(PlatformError::Manifest)?;
+        self.prepare_all(app, &manifest, &row.files).await?;
+        let revision = self.build_revision(app, row.number, &manifest, &row.files)?;
+        revision.warm(&self.components).await;
         self.sql.activate(app.id, row.number).await?;
         app.revision.store(Some(Arc::new(revision)));
         tracing::info!(app.id = %app.id, revision.id = row.number, "rolled back");
@@ -556,11 +592,11 @@ impl Platform {
         let young = SystemTime::now() - Duration::from_secs(3600);
         let mut entries = tokio::fs::read_dir(app.folder.join("blobs")).await?;
         while let Some(entry) = entries.next_entry().await? {
-            let old = entry
-                .metadata()
-                .await?
-                .modified()
-                .is_ok_and(|modified| modified < young);
+            // An upload under way renames its file meanwhile.
+            let Ok(meta) = entry.metadata().await else {
+                continue;
+            };
+            let old = meta.modified().is_ok_and(|modified| modified < young);
             if old && !kept.contains(&*entry.file_name().to_string_lossy()) {
                 tokio::fs::remove_file(entry.path()).await?;
             }
@@ -587,5 +623,8 @@ async fn write_durably(fresh: &Path, path: &Path, bytes: &[u8]) -> std::io::Resu
     let mut file = tokio::fs::File::create(fresh).await?;
     file.write_all(bytes).await?;
     file.sync_all().await?;
-    tokio::fs::rename(fresh, path).await
+    tokio::fs::rename(fresh, path).await?;
+    // The new name is durable when its folder is.
+    let folder = path.parent().unwrap_or(path);
+    tokio::fs::File::open(folder).await?.sync_all().await
 }

@@ -124,7 +124,7 @@ async fn remove(State(api): State<Api>, Path(app): Path<String>) -> Answer<Statu
 async fn put_blob(
     State(api): State<Api>,
     Path((app, digest)): Path<(String, String)>,
-    body: Bytes,
+    Body(body): Body,
 ) -> Answer<StatusCode> {
     let app = api.platform.app(&app)?;
     let digest: Digest = digest
@@ -144,7 +144,7 @@ struct Bundle {
 async fn deploy(
     State(api): State<Api>,
     Path(app): Path<String>,
-    body: Bytes,
+    Body(body): Body,
 ) -> Answer<(StatusCode, Json<Deployed>)> {
     let app = api.platform.app(&app)?;
     let bundle: Bundle = parse(&body)?;
@@ -172,7 +172,7 @@ struct Rollback {
 async fn rollback(
     State(api): State<Api>,
     Path(app): Path<String>,
-    body: Bytes,
+    Body(body): Body,
 ) -> Answer<Json<Value>> {
     let app = api.platform.app(&app)?;
     let wanted: Rollback = if body.is_empty() {
@@ -200,7 +200,7 @@ struct Secret {
 async fn set_secret(
     State(api): State<Api>,
     Path((app, name)): Path<(String, String)>,
-    body: Bytes,
+    Body(body): Body,
 ) -> Answer<StatusCode> {
     let app = api.platform.app(&app)?;
     let secret: Secret = parse(&body)?;

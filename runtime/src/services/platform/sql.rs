@@ -1,5 +1,6 @@
 //! The system database's SQL, all of it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, SqlitePool};
 
 use super::PlatformError;
+use crate::digest::Digest;
 use crate::functions::Files;
 
 pub struct AppRow {
@@ -112,42 +114,60 @@ impl Sql {
         Ok(())
     }
 
-    /// Stores a revision under the next number, makes it the active one and forgets those beyond
-    /// `keep`, all at once. Returns its number.
+    /// The highest number a revision of the app has had, 0 before the first.
+    pub async fn last_revision(&self, id: AppId) -> Result<i64, PlatformError> {
+        let query = "select coalesce(max(number), 0) from revision where app_id = $1";
+        let number = sqlx::query_scalar(query).bind(id.to_string());
+        Ok(number.fetch_one(&self.pool).await?)
+    }
+
+    /// The content of every kept revision of every app.
+    pub async fn digests(&self) -> Result<BTreeSet<Digest>, PlatformError> {
+        let rows = sqlx::query("select files from revision")
+            .fetch_all(&self.pool)
+            .await?;
+        let mut digests = BTreeSet::new();
+        for row in &rows {
+            let files = files(row)?;
+            digests.extend(files.values().map(|file| file.digest));
+        }
+        Ok(digests)
+    }
+
+    /// Stores a revision, makes it the active one and forgets all but the newest `keep`, at once.
     pub async fn activate_new(
         &self,
         id: AppId,
-        manifest: &str,
-        files: &Files,
-        now: &str,
+        row: &RevisionRow,
         keep: i64,
-    ) -> Result<i64, PlatformError> {
+    ) -> Result<(), PlatformError> {
         let id = id.to_string();
-        let files = serde_json::to_string(files)
+        let files = serde_json::to_string(&row.files)
             .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
         let mut tx = self.pool.begin().await?;
-        let number: i64 = sqlx::query_scalar(
+        sqlx::query(
             "insert into revision (app_id, number, manifest, files, created_at) \
-             select $1, coalesce(max(number), 0) + 1, $2, $3, $4 from revision where app_id = $1 returning number",
+             values ($1, $2, $3, $4, $5)",
         )
         .bind(&id)
-        .bind(manifest)
+        .bind(row.number)
+        .bind(&row.manifest)
         .bind(files)
-        .bind(now)
-        .fetch_one(&mut *tx)
+        .bind(&row.created_at)
+        .execute(&mut *tx)
         .await?;
         sqlx::query("update app set revision = $2 where id = $1")
             .bind(&id)
-            .bind(number)
+            .bind(row.number)
             .execute(&mut *tx)
             .await?;
         sqlx::query("delete from revision where app_id = $1 and number <= $2")
             .bind(&id)
-            .bind(number - keep)
+            .bind(row.number - keep)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(number)
+        Ok(())
     }
 
     pub async fn activate(&self, id: AppId, number: i64) -> Result<(), PlatformError> {
@@ -232,12 +252,15 @@ fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
 }
 
 fn revision(row: &SqliteRow) -> Result<RevisionRow, PlatformError> {
-    let files: &str = row.try_get("files")?;
     Ok(RevisionRow {
         number: row.try_get("number")?,
         manifest: row.try_get("manifest")?,
-        files: serde_json::from_str(files)
-            .map_err(|error| PlatformError::Corrupt(error.to_string()))?,
+        files: files(row)?,
         created_at: row.try_get("created_at")?,
     })
+}
+
+fn files(row: &SqliteRow) -> Result<Files, PlatformError> {
+    let text: &str = row.try_get("files")?;
+    serde_json::from_str(text).map_err(|error| PlatformError::Corrupt(error.to_string()))
 }
