@@ -95,8 +95,9 @@ impl Limits {
 /// Bounds of the process, from `server.toml`.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Guests alive at once. Each has room for two memories (4 GiB and guards each) in the pool; 1,000
-    /// of them are 8 TiB of the 128 TiB of address space that a process has.
+    /// Guests alive at once. Each has room for four memories (4 GiB and guards each; JavaScript guests
+    /// have three) in the pool; 1,000 of them are 16 TiB of the 128 TiB of address space that a process
+    /// has.
     pub instances: u32,
     /// Guests of one app alive at once, so that one app cannot take all slots.
     pub app_instances: u32,

@@ -128,7 +128,11 @@ async fn a_preflight_needs_no_key_and_reaches_the_function() {
     assert_eq!(preflight.status, 200);
     assert_eq!(preflight.json()["method"], "OPTIONS");
     let unknown = app.call("OPTIONS", "/functions/v1/nope").await;
-    assert_eq!(unknown.status, 404);
+    assert_eq!(unknown.status, 204);
+    assert_eq!(unknown.header("access-control-allow-origin"), "*");
+    let refused = app.call("POST", "/functions/v1/nope").await;
+    assert_eq!(refused.status, 404);
+    assert_eq!(refused.header("access-control-allow-origin"), "*");
 }
 
 #[tokio::test]

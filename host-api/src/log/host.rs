@@ -22,3 +22,20 @@ impl log::Host for HostCtx {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::HostLimits;
+    use crate::testing;
+
+    #[test]
+    fn writing_is_charged_by_the_line() {
+        let mut ctx = testing::ctx(HostLimits::default());
+        let fields = vec![("k".to_owned(), "vv".to_owned()); 2];
+        let size = line_size("msg", &fields) as u64;
+        log::Host::write(&mut ctx, log::Level::Info, "msg".to_owned(), fields).unwrap();
+        let usage = ctx.usage();
+        assert_eq!((usage.host_call_bytes, usage.log_bytes), (size, size));
+    }
+}

@@ -281,15 +281,4 @@ mod tests {
         assert!(lines[2].ends_with(" … (1 fields left out)"), "{lines:?}");
         assert!(lines[2].len() <= "info ".len() + 64, "{lines:?}");
     }
-
-    #[test]
-    fn writing_is_charged_by_the_line() {
-        use crate::bindings::pumice::platform::log::{Host, Level};
-        let mut ctx = testing::ctx(HostLimits::default());
-        let fields = vec![("k".to_owned(), "vv".to_owned()); 2];
-        Host::write(&mut ctx, Level::Info, "msg".to_owned(), fields).unwrap();
-        let size = (LINE_OVERHEAD + 3 + 2 * (3 + FIELD_OVERHEAD)) as u64;
-        let usage = ctx.usage();
-        assert_eq!((usage.host_call_bytes, usage.log_bytes), (size, size));
-    }
 }

@@ -64,11 +64,11 @@ pub fn runtime_engine(node: &Node) -> wasmtime::Result<Engine> {
         .total_stacks(slots)
         // As many of each as all slots together may ask for: one app's odd components cannot use up
         // what the others' need. Only memories reserve much address space.
-        .total_memories(slots * 2)
+        .total_memories(slots * 4)
         .total_tables(slots * 16)
         .total_core_instances(slots * 32)
         .max_core_instances_per_component(32)
-        .max_memories_per_component(2)
+        .max_memories_per_component(4)
         .max_tables_per_component(16)
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)
