@@ -116,6 +116,15 @@ async fn an_app_is_reached_by_path_and_by_host() {
         app.get("/functions/v1/seen/x").await.json()["path"],
         "/seen/x"
     );
+    // At a host of its own an app shows nothing of another.
+    let other = server.app("other").await;
+    other.file("page.html", "other").await;
+    let strange = server
+        .call("GET", &format!("/a/{}/page.html", other.name))
+        .header("host", &host)
+        .await;
+    assert_eq!(strange.status, 404);
+    other.get("/page.html").await.is("200 other");
     for host in [
         "localhost",
         "nobody.localhost",

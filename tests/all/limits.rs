@@ -165,6 +165,20 @@ async fn many_strings_is_stopped_by_host_call_bytes() {
 }
 
 #[tokio::test]
+async fn heavy_host_calls_are_stopped_by_host_call_bytes() {
+    for to in ["sql", "clone"] {
+        let query = format!("?to={to}");
+        stopped(guest!("heavy_calls"), "", &query, "host_call_bytes").await;
+    }
+}
+
+/// A guest that only calls the host pauses as often as one that computes, so the clock sees it.
+#[tokio::test]
+async fn a_loop_of_host_calls_is_stopped_by_cpu() {
+    stopped(guest!("cheap_calls"), CPU_ONLY, "?calls=100000000", "cpu").await;
+}
+
+#[tokio::test]
 async fn a_million_cheap_calls_are_stopped_by_fuel() {
     stopped(
         guest!("cheap_calls"),

@@ -580,3 +580,28 @@ async fn deployments_at_once_are_one_after_the_other() {
     assert_eq!(revisions, [1, 2, 3, 4]);
     assert_eq!(app.get("/").await.text(), format!("number {}", last.1));
 }
+
+#[tokio::test]
+async fn what_would_not_be_served_is_not_deployed() {
+    let server = TestServer::start().await;
+    let app = server.app("origins").await;
+    app.function(guest!("hello")).access("public").await;
+    let origins: Vec<String> = (0..65)
+        .map(|n| format!("\"https://h{n}.example.com\""))
+        .collect();
+    let list = format!("egress = [{}]", origins.join(", "));
+    let refused = app.function(guest!("hello")).with(&list).push().await;
+    assert_eq!(refused.status, 400, "{refused}");
+    let refused = app
+        .function(guest!("hello"))
+        .with("egress = [\"self\"]")
+        .push()
+        .await;
+    assert_eq!(refused.status, 400, "{refused}");
+    app.get("/functions/v1/hello").await.is("200 hello");
+    let name = app.name.clone();
+    drop(app);
+    let server = server.restart().await;
+    let app = server.found(&name).await;
+    app.get("/functions/v1/hello").await.is("200 hello");
+}
