@@ -122,8 +122,8 @@ impl Default for Node {
         Node {
             instances: 1_000,
             app_instances: 256,
-            // The serving threads are one more than the processors, so that with all turns taken one
-            // is left for brief work.
+            // One app's long work leaves a processor to the others; brief work of anybody comes
+            // between two slices in any case.
             app_cpu: (cores - 1).max(1),
             cpu: cores,
             memory_bytes: memory_of_machine() / 10 * 6,
