@@ -9,9 +9,10 @@ use pumice_host_api::Kind;
 
 /// Fuel that stands for one millisecond of guest work.
 ///
-/// wasmtime charges one unit for each operator. On the machines measured, compiled guest code runs
-/// through 5 to 20 million operators a millisecond, depending on the work (`cargo xtask bench`
-/// prints the relation), so that 500 ms of fuel ends near 500 ms of time and never far below.
+/// wasmtime charges one unit for each operator. Compiled code runs through 10 to 13 million operators a
+/// millisecond when it parses or computes, so that its 500 ms of fuel end after 400 to 500 ms of time;
+/// code that waits for memory runs through less than a million, and the processor's clock stops it
+/// first (`cargo xtask bench` prints the relation).
 pub const FUEL_PER_MS: u64 = 10_000_000;
 
 /// Version of everything that decides how much fuel a piece of work costs: wasmtime's operator
