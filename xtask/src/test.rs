@@ -49,6 +49,16 @@ pub fn run(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
     let mut count = Count::default();
     let mut succeeded = watch(&mut tests, &mut |line| count.add(line))?;
     if filter.is_none() {
+        say("tests of the Rust SDK, and whether its bindings are those of wit/");
+        let manifest = ["--locked", "--manifest-path", "guest-sdk/Cargo.toml"];
+        let mut bindings = Command::new("cargo");
+        bindings.current_dir(root).arg("run").args(manifest);
+        bindings.args(["--package", "pumice-bindings", "--", "--check"]);
+        process::run(&mut bindings)?;
+        let mut tests = Command::new("cargo");
+        tests.current_dir(root).arg("test").args(manifest);
+        tests.args(["--package", "pumice"]);
+        succeeded &= watch(&mut tests, &mut |line| count.add(line))?;
         say("tests of the JavaScript SDK");
         let mut tests = Command::new("node");
         tests
