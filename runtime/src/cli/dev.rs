@@ -18,7 +18,7 @@ use crate::services::platform::Platform;
 use crate::{server, telemetry};
 
 /// How often the folder is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(150);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::Result<()> {
     telemetry::start(Some(environment("RUST_LOG").as_deref().unwrap_or("warn")));
@@ -98,8 +98,19 @@ fn watch(
                 );
             }
         }
-        while project.watched() == seen {
+        let mut now = seen;
+        while now == seen {
             std::thread::sleep(LOOK_AGAIN);
+            now = project.watched();
+        }
+        // Editors write in several steps: what is built is what stands still.
+        loop {
+            std::thread::sleep(LOOK_AGAIN);
+            let next = project.watched();
+            if next == now {
+                break;
+            }
+            now = next;
         }
     }
 }
