@@ -18,7 +18,7 @@ use crate::services::platform::Platform;
 use crate::{server, telemetry};
 
 /// How often the folder is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(40);
 
 pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::Result<()> {
     telemetry::start(Some(environment("RUST_LOG").as_deref().unwrap_or("warn")));
