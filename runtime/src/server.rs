@@ -1,6 +1,6 @@
 //! The process as a server: connections in, each request to the part that answers it.
 //!
-//! One place decides who answers: the platform's routes first, then the app that the path or the host
+//! One place decides who answers: the platform's routes first, then the app that the host or the path
 //! names, and inside an app the dialect's prefixes before the app's own routes.
 
 use std::convert::Infallible;
@@ -120,7 +120,7 @@ impl Server {
                 "/health" => text("ok\n"),
                 "/ready" if self.ready.load(Ordering::Relaxed) => text("ready\n"),
                 "/ready" => {
-                    let mut response = text("starting\n");
+                    let mut response = text("stopping\n");
                     *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
                     response
                 }

@@ -117,3 +117,19 @@ async fn a_server_that_is_told_to_stop_finishes_what_it_has_begun() {
     let (rest, ()) = tokio::join!(answer.whole(), server.stop());
     assert_eq!((rest.text().as_str(), rest.broken), ("1\n2\n3\n4\n", false));
 }
+
+#[tokio::test]
+async fn guests_of_an_app_hold_half_of_the_nodes_memory_together() {
+    let server = TestServer::with("memory_mib = 32").await;
+    let app = server.app("large").await;
+    app.function(guest!("pages")).access("public").await;
+    // 16 MiB are the app's, 256 pages.
+    let within = app.get("/functions/v1/pages?total=256").await;
+    assert_eq!(within.status, 200, "{within}");
+    let beyond = app.get("/functions/v1/pages?total=257").await;
+    assert_eq!(beyond.status, 503, "{beyond}");
+    assert_eq!(beyond.header("retry-after"), "1");
+    // What a guest held is free again when it has ended.
+    let again = app.get("/functions/v1/pages?total=256").await;
+    assert_eq!(again.status, 200, "{again}");
+}
