@@ -11,6 +11,7 @@ mod absent;
 pub mod bindings;
 pub mod cache;
 mod config;
+pub mod data;
 mod entry;
 pub mod http;
 mod identity;

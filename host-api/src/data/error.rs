@@ -1,0 +1,93 @@
+//! Why the data path refuses or fails, in PostgreSQL's words on both engines.
+
+use std::borrow::Cow;
+
+/// An error as PostgreSQL reports it, or as the REST dialect does (`PGRST…`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlFault {
+    /// Five characters, or the dialect's `PGRST` and three digits.
+    ///
+    /// Source: PostgreSQL 15, appendix A; PostgREST, `docs/references/errors`.
+    pub code: Cow<'static, str>,
+    pub message: String,
+    pub details: Option<String>,
+    pub hint: Option<String>,
+}
+
+impl SqlFault {
+    pub fn new(code: &'static str, message: impl Into<String>) -> SqlFault {
+        SqlFault {
+            code: Cow::Borrowed(code),
+            message: message.into(),
+            details: None,
+            hint: None,
+        }
+    }
+
+    pub fn details(mut self, details: impl Into<String>) -> SqlFault {
+        self.details = Some(details.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> SqlFault {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Why a guest that had to be asked gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuestFault {
+    /// No place for it within the queue's bounds.
+    Overloaded,
+    /// It met this limit.
+    Limit(&'static str),
+    /// It broke; its app's log says how.
+    Failed,
+}
+
+/// Why the data path refuses or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{}", .0.message)]
+    Sql(Box<SqlFault>),
+    /// A before-trigger or a procedure said no, in the app's own words.
+    #[error("{message}")]
+    Rejected { code: String, message: String },
+    /// A trigger or procedure that had to be asked gave no answer.
+    #[error("`{name}` gave no answer")]
+    Guest { name: String, fault: GuestFault },
+    #[error("a transaction of this invocation is open: write through it, or end it first")]
+    TransactionOpen,
+    #[error("the transaction is over")]
+    TransactionEnded,
+    /// More rows or bytes than one call may carry; the text says which limit.
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something of ours is broken: the cause is for the log.
+    #[error("the data path failed: {0}")]
+    Internal(String),
+}
+
+impl DataError {
+    /// An error with PostgreSQL's or the dialect's code.
+    pub fn sql(code: &'static str, message: impl Into<String>) -> DataError {
+        SqlFault::new(code, message).into()
+    }
+
+    /// PostgreSQL's or the dialect's code, when there is one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            DataError::Sql(fault) => Some(&fault.code),
+            _ => None,
+        }
+    }
+}
+
+impl From<SqlFault> for DataError {
+    fn from(fault: SqlFault) -> Self {
+        DataError::Sql(Box::new(fault))
+    }
+}
