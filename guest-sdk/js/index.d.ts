@@ -8,10 +8,83 @@ export interface Context {
   waitUntil(promise: Promise<unknown>): void
 }
 
+type Row = Record<string, any>
+
+/** What happens to one row, or has happened. */
+export interface Change<T = Row> {
+  /** The row as it will be, or has become; null on delete. */
+  row: T | null
+  /** The row as it was; null on insert. */
+  old: T | null
+  operation: 'insert' | 'update' | 'delete'
+  /** The table, without its schema when that is `public`. */
+  table: string
+  caller: Caller
+}
+
+declare const skipped: unique symbol
+/** Returned by a before-trigger, it leaves the row out; the others go on. */
+export function skip(): typeof skipped
+
+/**
+ * Makes a trigger of `handler`, which is called for each row; the manifest says whether before or after the change.
+ *
+ * Before the change: nothing returned keeps the row, also one that the handler has changed in place; a row that is
+ * returned replaces it, and its columns that are not mentioned stay as they were; `reject` refuses the whole
+ * statement. It may read and not write.
+ *
+ * After the change: it is called at least once, in order for each row; what it throws is a wish to be called again.
+ */
+export function defineTrigger<T = Row>(
+  handler: (change: Change<T>) => Verdict<T> | Promise<Verdict<T>>,
+): TriggerDefinition
+type Verdict<T> = Partial<T> | typeof skipped | undefined | void
+
+/**
+ * Makes a procedure of `handler`, which returns anything with a JSON form. All it does is one transaction; `reject`,
+ * like any exception, rolls it back.
+ */
+export function defineProcedure<A = any, R = unknown>(
+  handler: (args: A, context: { readonly caller: Caller }) => R | Promise<R>,
+): ProcedureDefinition
+
+/** One run of a script. */
+export interface Job<P = any> {
+  /** The same for every attempt: use it to do a thing once. */
+  id: string
+  /** From 1. */
+  attempt: number
+  /** When it was due. */
+  scheduledFor: Date
+  payload: P
+}
+
+/** Makes a script of `handler`, run as a job. What it throws counts as a failed attempt. */
+export function defineScript<P = any>(handler: (job: Job<P>) => void | Promise<void>): ScriptDefinition
+
 declare const definition: unique symbol
 /** What a function's file exports by default. */
 export interface FunctionDefinition {
   readonly [definition]: 'function'
+}
+export interface TriggerDefinition {
+  readonly [definition]: 'trigger'
+}
+export interface ProcedureDefinition {
+  readonly [definition]: 'procedure'
+}
+export interface ScriptDefinition {
+  readonly [definition]: 'script'
+}
+
+/**
+ * Refuses what is being asked: `code`, a short stable word, and `message` reach the client. From a function it is a
+ * response with status 400.
+ */
+export function reject(code: string, message: string): never
+/** What `reject` throws. */
+export class Rejection extends HttpError {
+  constructor(code: string, message: string)
 }
 
 /** Thrown by a handler, it becomes a response with `status` (400 to 599) and the JSON `{code, message}`. */
@@ -69,6 +142,175 @@ export const identity: {
   app(): string
   /** Whether the caller holds `permission`, written `namespace.action`. Throws a `PlatformError`: `unknown-permission`, `not-configured`. */
   hasPermission(permission: string): boolean
+}
+
+/** Why a call on the app's tables failed. */
+export class DataError extends Error {
+  /**
+   * PostgreSQL's five characters, for example `23505` for a broken unique constraint; the code of a trigger's
+   * rejection; `PGRST116` where one row was asked for; `no-filter`, `invalid`; or the name of the error's case in
+   * the interface: `not-in-before-trigger`, `transaction-open`, `transaction-ended`, `too-large` …
+   */
+  readonly code: string
+  readonly details: string | null
+  readonly hint: string | null
+}
+
+export type Result<T> = { data: T; error: null } | { data: null; error: DataError }
+
+/** The form of generated types: `{ public: { Tables: { members: { Row: …, Insert: …, Update: … } } } }`. */
+export interface AnyDatabase {
+  public: { Tables: Record<string, AnyTable>; Views?: Record<string, { Row: Row }> }
+}
+interface AnyTable {
+  Row: Row
+  Insert: Row
+  Update: Row
+}
+type Tables<D extends AnyDatabase> = D['public']['Tables']
+
+/** The app's tables, in the words of supabase-js. */
+export interface Data<D extends AnyDatabase = AnyDatabase> {
+  from<N extends keyof Tables<D> & string>(table: N): Table<Tables<D>[N]>
+  /** As the app itself, which policies do not bind. */
+  asApp(): Data<D>
+  /** One SQL statement as the app itself, with `$1 …` bound to `parameters`. */
+  sql<T = Row>(statement: string, parameters?: unknown[]): Promise<Result<T[]>>
+  /**
+   * Calls that happen together or not at all: kept if `work` ends well, undone if it throws. Inside, calls throw a
+   * `DataError` where they would answer with an error. One at a time, open for at most 500 ms.
+   */
+  transaction<T>(work: (transaction: Transaction<D>) => T | Promise<T>): Promise<T>
+}
+
+/** What `work` gets: its calls throw, so `error` is always null. */
+export interface Transaction<D extends AnyDatabase = AnyDatabase> {
+  from<N extends keyof Tables<D> & string>(table: N): Table<Tables<D>[N], true>
+  sql<T = Row>(statement: string, parameters?: unknown[]): Promise<{ data: T[]; error: null }>
+}
+
+/**
+ * Calls run as the caller of the invocation, under the same grants, policies and triggers as a request from outside.
+ * With types of the tables: `const db: Data<Database> = data`.
+ */
+export const data: Data<any>
+
+export interface Table<T extends AnyTable, Throws extends boolean = false> {
+  /** Columns in the dialect's grammar, `id,total` or `*,customer(name)`; all by default. */
+  select<R = T['Row']>(columns?: string): Query<T['Row'], R[], Throws>
+  /** Writes a row, or several; answers with them only after `select`, which takes names of columns here. */
+  insert(values: T['Insert'] | T['Insert'][]): Query<T['Row'], null, Throws>
+  /** As `insert`, but a row that meets an existing one by the columns `onConflict` (the primary key) updates it. */
+  upsert(values: T['Insert'] | T['Insert'][], options?: { onConflict?: string }): Query<T['Row'], null, Throws>
+  /** Needs a filter. Answers with the rows only after `select`. */
+  update(values: T['Update']): Query<T['Row'], null, Throws>
+  /** Needs a filter. Answers with the rows only after `select`. */
+  delete(): Query<T['Row'], null, Throws>
+}
+
+type Answer<T, Throws extends boolean> = Throws extends true ? { data: T; error: null } : Result<T>
+type Column<T> = (keyof T & string) | (string & {})
+type Value<T, C> = C extends keyof T ? T[C] : unknown
+
+/** Does nothing until it is awaited. */
+export interface Query<T, R, Throws extends boolean = false> extends PromiseLike<Answer<R, Throws>> {
+  /** After a write: answers with the rows. */
+  select<S = T>(columns?: string): Query<T, S[], Throws>
+
+  eq<C extends Column<T>>(column: C, value: NonNullable<Value<T, C>>): this
+  neq<C extends Column<T>>(column: C, value: NonNullable<Value<T, C>>): this
+  gt(column: Column<T>, value: unknown): this
+  gte(column: Column<T>, value: unknown): this
+  lt(column: Column<T>, value: unknown): this
+  lte(column: Column<T>, value: unknown): this
+  /** By a pattern with `%` and `_`. */
+  like(column: Column<T>, pattern: string): this
+  ilike(column: Column<T>, pattern: string): this
+  /** By a regular expression. */
+  regexMatch(column: Column<T>, pattern: string): this
+  regexIMatch(column: Column<T>, pattern: string): this
+  is(column: Column<T>, value: boolean | null): this
+  /** Unlike `neq`, a null is distinct from every value. */
+  isDistinct(column: Column<T>, value: unknown): this
+  in<C extends Column<T>>(column: C, values: Iterable<Value<T, C>>): this
+  notIn<C extends Column<T>>(column: C, values: Iterable<Value<T, C>>): this
+  /** A list for an array, a string such as `[1,5)` for a range, an object for JSON. */
+  contains(column: Column<T>, value: string | readonly unknown[] | Row): this
+  containedBy(column: Column<T>, value: string | readonly unknown[] | Row): this
+  overlaps(column: Column<T>, value: string | readonly unknown[]): this
+  rangeGt(column: Column<T>, range: string): this
+  rangeGte(column: Column<T>, range: string): this
+  rangeLt(column: Column<T>, range: string): this
+  rangeLte(column: Column<T>, range: string): this
+  rangeAdjacent(column: Column<T>, range: string): this
+  textSearch(column: Column<T>, query: string, options?: { type?: 'plain' | 'phrase' | 'websearch'; config?: string }): this
+  /** `eq` for each column. */
+  match(values: Partial<T> | Row): this
+  not(column: Column<T>, operator: string, value: unknown): this
+  /** At least one of several conditions, in the dialect's grammar: `age.lt.18,vip.is.true`. */
+  or(conditions: string): this
+  /** Any condition in the dialect's words. */
+  filter(column: Column<T>, operator: string, value: unknown): this
+
+  order(column: Column<T>, options?: { ascending?: boolean; nullsFirst?: boolean }): this
+  limit(rows: number): this
+  /** The rows from number `first` to number `last`, both included, counted from 0. */
+  range(first: number, last: number): this
+
+  /** `data` is the only row; none or several are an error. */
+  single(): Query<T, R extends (infer S)[] ? S : R, Throws>
+  /** `data` is the only row, or null; several are an error. */
+  maybeSingle(): Query<T, (R extends (infer S)[] ? S : R) | null, Throws>
+  /** Has errors thrown. */
+  throwOnError(): Query<T, R, true>
+}
+
+/** Runs of the app's scripts, later. */
+export const jobs: {
+  /**
+   * Adds a job and returns its id. Inside a transaction it exists once that commits. Throws a `PlatformError`:
+   * `no-script`, `invalid`, `not-in-before-trigger` …
+   */
+  enqueue(
+    script: string,
+    payload?: unknown,
+    options?: {
+      /** Not before this instant; a number is milliseconds since 1970. */
+      runAt?: Date | number
+      /** While a job with this key is waiting, another with the same key is not added. */
+      uniqueKey?: string
+      /** 1 to 25; the script's own setting by default. */
+      attemptsMax?: number
+    },
+  ): string
+}
+
+/** An object of a bucket, without its content. */
+export interface FileObject {
+  readonly name: string
+  readonly size: number
+  readonly contentType: string
+  readonly etag: string
+  readonly updatedAt: Date
+}
+
+/** The app's buckets. All throw a `PlatformError`: `no-bucket`, `no-object`, `invalid-name`, `denied`, `too-large` … */
+export const files: {
+  /** An object with its content, to be read once, as it comes. */
+  get(bucket: string, name: string): Promise<FileObject & Body>
+  /** Writes an object in place of any with its name; chunks of an iterable go out as they are produced. */
+  put(bucket: string, name: string, content: BodyInit, options?: { contentType?: string }): Promise<FileObject>
+  delete(bucket: string, name: string): Promise<void>
+  /** Objects whose name begins with `prefix`, in order of name, at most 1,000 after the name `after`. */
+  list(bucket: string, prefix?: string, options?: { after?: string }): Promise<FileObject[]>
+}
+
+/** Messages to the app's connected clients. Throws a `PlatformError`: `too-large`, `not-in-before-trigger` … */
+export const messaging: {
+  /** Sends `payload` under the name `event`: to everybody on a channel, to every socket of a user, or to everyone. */
+  publish(target: { channel: string } | { user: string } | 'everyone', event: string, payload?: unknown): void
+  /** Who is on `channel` now: from presence key to what each has told of itself. */
+  presence(channel: string): Record<string, any>
 }
 
 declare global {

@@ -53,6 +53,25 @@ mod generated {
             "wasi:io/streams.[method]output-stream.blocking-write-and-flush": async | trappable,
             "wasi:io/streams.[method]output-stream.blocking-write-zeroes-and-flush": async | trappable,
             "wasi:io/streams.[method]output-stream.blocking-splice": async | trappable,
+            "pumice:platform/data.select": async | trappable,
+            "pumice:platform/data.insert": async | trappable,
+            "pumice:platform/data.upsert": async | trappable,
+            "pumice:platform/data.update": async | trappable,
+            "pumice:platform/data.delete": async | trappable,
+            "pumice:platform/data.sql": async | trappable,
+            "pumice:platform/data.[static]transaction.begin": async | trappable,
+            "pumice:platform/data.[static]transaction.commit": async | trappable,
+            "pumice:platform/data.[static]transaction.rollback": async | trappable,
+            "pumice:platform/data.[method]transaction.select": async | trappable,
+            "pumice:platform/data.[method]transaction.insert": async | trappable,
+            "pumice:platform/data.[method]transaction.upsert": async | trappable,
+            "pumice:platform/data.[method]transaction.update": async | trappable,
+            "pumice:platform/data.[method]transaction.delete": async | trappable,
+            "pumice:platform/data.[method]transaction.sql": async | trappable,
+            "pumice:platform/files.get": async | trappable,
+            "pumice:platform/files.delete": async | trappable,
+            "pumice:platform/files.list": async | trappable,
+            "pumice:platform/files.[static]upload.finish": async | trappable,
             default: trappable,
         },
         exports: { default: async },
@@ -103,3 +122,28 @@ impl IncomingHandlerIndex {
         instance.get_typed_func(store, self.handle)
     }
 }
+
+/// Where a component keeps the handlers it exports: found once per component, loaded from each instance.
+pub struct Handlers {
+    pub http: Option<IncomingHandlerIndex>,
+    pub before: Option<handlers::before_trigger_handler::GuestIndices>,
+    pub after: Option<handlers::after_trigger_handler::GuestIndices>,
+    pub procedure: Option<handlers::procedure_handler::GuestIndices>,
+    pub script: Option<handlers::script_handler::GuestIndices>,
+}
+
+impl Handlers {
+    pub fn find(pre: &InstancePre<HostCtx>) -> Handlers {
+        Handlers {
+            http: IncomingHandlerIndex::find(pre),
+            before: handlers::before_trigger_handler::GuestIndices::new(pre).ok(),
+            after: handlers::after_trigger_handler::GuestIndices::new(pre).ok(),
+            procedure: handlers::procedure_handler::GuestIndices::new(pre).ok(),
+            script: handlers::script_handler::GuestIndices::new(pre).ok(),
+        }
+    }
+}
+
+pub use pumice::platform::types::{
+    Batch, Caller as GuestCaller, Change, Operation as GuestOperation, Rejection,
+};

@@ -8,8 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
+use crate::data::DataStore;
+use crate::files::{Buckets, FileStore};
 use crate::http::Egress;
 use crate::ids::{AppId, AppName, ComponentName};
+use crate::messaging::Messages;
 use crate::meter::MemoryBudget;
 
 /// One entry of the manifest as its guests' host sees it: made once per revision, shared by all its
@@ -31,6 +34,14 @@ pub struct Entry {
     pub egress: Egress,
     /// The app's cache, the same for all its entries.
     pub cache: Cache,
+    /// The app's tables.
+    pub data: Option<DataStore>,
+    /// The app's objects, the same for all its entries.
+    pub files: FileStore,
+    /// The buckets of this revision.
+    pub buckets: Buckets,
+    /// The app's messages, the same for all its entries.
+    pub messages: Messages,
     /// What the linear memories of all the app's invocations together are taken from.
     pub memory: Arc<MemoryBudget>,
     pub limits: HostLimits,
@@ -50,6 +61,10 @@ impl fmt::Debug for Entry {
             secrets,
             egress,
             cache,
+            data,
+            files,
+            buckets,
+            messages,
             memory,
             limits,
         } = self;
@@ -66,6 +81,10 @@ impl fmt::Debug for Entry {
             .field("secrets", secrets)
             .field("egress", egress)
             .field("cache", cache)
+            .field("data", &data.is_some())
+            .field("files", files)
+            .field("buckets", buckets)
+            .field("messages", messages)
             .field("memory", memory)
             .field("limits", limits)
             .finish()

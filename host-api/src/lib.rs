@@ -9,14 +9,18 @@
 
 mod absent;
 pub mod bindings;
+mod budget;
 pub mod cache;
 mod config;
 pub mod data;
 mod entry;
+pub mod files;
 pub mod http;
 mod identity;
 mod ids;
+pub mod jobs;
 mod log;
+pub mod messaging;
 mod meter;
 pub mod price;
 mod secrets;
@@ -29,8 +33,10 @@ use std::sync::Arc;
 
 use wasmtime::component::{Linker, Resource};
 
+pub use crate::budget::Budget;
 pub use crate::cache::Cache;
 pub use crate::entry::{Entry, HostLimits, Kind, Secrets};
+pub use crate::files::{Bucket, Buckets, FileLimits, FileStore};
 pub use crate::http::{
     BrokenOff, Egress, EgressClient, EgressFault, EgressPolicy, GuestBody, HeadError, IncomingBody,
     ResponseHandle,
@@ -38,11 +44,13 @@ pub use crate::http::{
 pub use crate::identity::{Caller, Role};
 pub use crate::ids::{AppId, AppName, ComponentName, InvalidName, InvocationId};
 pub use crate::log::{Level, LogLine, LogSink, line_size};
+pub use crate::messaging::Messages;
 pub use crate::meter::{Exceeded, HostUsage, MemoryBudget, MemoryLimiter};
 pub use crate::wasi::cli::GuestExit;
 
+use crate::data::{Actor, Authority, Transaction};
 use crate::log::Log;
-use crate::meter::Meter;
+use crate::meter::{Meter, Weight};
 use crate::table::{Stored, Table};
 
 /// One invocation, seen by its host: the `T` of `Store<T>`.
@@ -52,32 +60,61 @@ use crate::table::{Stored, Table};
 /// the instance's memory back to its [`MemoryBudget`].
 pub struct HostCtx {
     entry: Arc<Entry>,
-    caller: Caller,
+    standing: Standing,
+    /// The transaction that the guest has opened itself.
+    open: Option<Transaction>,
     table: Table,
     meter: Meter,
     memory: MemoryLimiter,
     log: Log,
 }
 
+/// Where an invocation stands among others.
+#[derive(Clone)]
+pub struct Standing {
+    pub caller: Caller,
+    pub invocation: InvocationId,
+    /// How many after-triggers stand between it and the outside: 0 for a request.
+    pub depth: u32,
+    /// The transaction that it is part of: a procedure's, or the one of the write that asks a trigger.
+    pub within: Option<Transaction>,
+    /// What the root has left: this invocation itself, or the one that caused it.
+    pub budget: Option<Arc<Budget>>,
+}
+
+impl Standing {
+    /// A request from outside.
+    pub fn request(caller: Caller, invocation: InvocationId) -> Standing {
+        Standing {
+            caller,
+            invocation,
+            depth: 0,
+            within: None,
+            budget: None,
+        }
+    }
+}
+
 impl HostCtx {
-    pub fn new(
-        entry: Arc<Entry>,
-        caller: Caller,
-        invocation: InvocationId,
-        log: Arc<dyn LogSink>,
-    ) -> Self {
+    pub fn new(entry: Arc<Entry>, standing: Standing, log: Arc<dyn LogSink>) -> Self {
         HostCtx {
             table: Table::new(entry.limits.handles_max),
             meter: Meter::new(),
             memory: MemoryLimiter::new(&entry.limits, entry.memory.clone()),
-            log: Log::new(log, invocation),
+            log: Log::new(log, standing.invocation),
             entry,
-            caller,
+            standing,
+            open: None,
         }
     }
 
     pub fn entry(&self) -> &Arc<Entry> {
         &self.entry
+    }
+
+    /// What the guest has left, for whom it causes.
+    pub fn budget(&self) -> Option<&Arc<Budget>> {
+        self.standing.budget.as_ref()
     }
 
     /// The first argument of `wasi:http/incoming-handler.handle`.
@@ -132,6 +169,41 @@ impl HostCtx {
     /// Charges header fields that cross the boundary, or are copied.
     fn charge_fields(&mut self, fields: &::http::HeaderMap) -> wasmtime::Result<()> {
         self.charge(http::fields::weight(fields))
+    }
+
+    /// Charges the arguments of a call.
+    fn carry(&mut self, arguments: &[&dyn Weight]) -> wasmtime::Result<()> {
+        self.charge(arguments.iter().map(|argument| argument.weight()).sum())
+    }
+
+    /// On whose behalf the guest's calls are made.
+    fn actor(&self, authority: Authority) -> Actor {
+        Actor {
+            caller: self.standing.caller.clone(),
+            authority,
+            depth: self.standing.depth,
+            cause: self.standing.invocation,
+            budget: self.standing.budget.clone(),
+        }
+    }
+
+    /// The transaction that this invocation is part of.
+    fn within(&self) -> Option<&Transaction> {
+        self.standing.within.as_ref()
+    }
+
+    /// The transaction that the guest has opened itself.
+    fn open(&self) -> Option<&Transaction> {
+        self.open.as_ref()
+    }
+
+    /// The transaction that what the guest does now is part of.
+    fn transaction(&self) -> Option<&Transaction> {
+        self.open.as_ref().or(self.standing.within.as_ref())
+    }
+
+    fn set_open(&mut self, transaction: Option<Transaction>) {
+        self.open = transaction;
     }
 
     /// Charges bytes that cross the boundary.

@@ -231,6 +231,31 @@ impl wasmtime::ResourceLimiter for MemoryLimiter {
     }
 }
 
+/// Bytes of an argument: its text, and for a member of a list its place in it as well, so that a list
+/// of nothing is not for nothing.
+pub(crate) trait Weight {
+    fn weight(&self) -> usize;
+}
+
+impl Weight for String {
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<T: Weight> Weight for Option<T> {
+    fn weight(&self) -> usize {
+        self.as_ref().map_or(0, T::weight)
+    }
+}
+
+impl<T: Weight> Weight for Vec<T> {
+    fn weight(&self) -> usize {
+        let places = self.len() * size_of::<T>();
+        places + self.iter().map(T::weight).sum::<usize>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

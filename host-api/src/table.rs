@@ -3,6 +3,8 @@
 //! wasmtime's own `ResourceTable` boxes every resource as `dyn Any`; a request makes a dozen, so here
 //! they are one closed set in one vector, with the free slots threaded through it.
 
+use crate::data::GuestTransaction;
+use crate::files::UploadBody;
 use crate::http::body::{BodyReader, FutureTrailers};
 use crate::http::fields::Fields;
 use crate::http::message::{
@@ -97,6 +99,8 @@ objects! {
     Pollable(Pollable),
     IoError(IoError),
     Secret(Secret),
+    Transaction(Box<GuestTransaction>),
+    UploadBody(Box<UploadBody>),
 }
 
 impl Table {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     AppId, AppName, Cache, Caller, ComponentName, Egress, Entry, HostCtx, HostLimits, InvocationId,
-    Kind, LogLine, LogSink, Role, Secrets,
+    Kind, LogLine, LogSink, Role, Secrets, Standing,
 };
 
 /// Keeps lines as `level message`.
@@ -39,6 +39,10 @@ pub(crate) fn entry(limits: HostLimits) -> (Arc<Entry>, Arc<Lines>) {
         secrets: Secrets::default(),
         egress: Egress::default(),
         cache: Cache::default(),
+        data: None,
+        files: Default::default(),
+        buckets: Default::default(),
+        messages: Default::default(),
         memory: Arc::default(),
         limits,
     };
@@ -52,7 +56,7 @@ pub(crate) fn invocation() -> InvocationId {
 /// A context of that entry, called by nobody in particular.
 pub(crate) fn ctx(limits: HostLimits) -> HostCtx {
     let (entry, sink) = entry(limits);
-    HostCtx::new(entry, caller(), invocation(), sink)
+    HostCtx::new(entry, Standing::request(caller(), invocation()), sink)
 }
 
 pub(crate) fn caller() -> Caller {

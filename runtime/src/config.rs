@@ -21,7 +21,23 @@ pub struct Config {
     pub allow_private: Vec<ipnet::IpNet>,
     /// Proxies whose `x-forwarded-*` headers are believed: this machine's by default.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The PostgreSQL server that new apps' databases are made on; each app has an SQLite file without it.
+    pub database_url: Option<DatabaseUrl>,
+    /// Connections to that server at most.
+    pub database_connections: u32,
+    /// Whether SQLite waits for the disk. Off only in a test which shows what that loses.
+    pub sqlite_durable: bool,
     pub node: limits::Node,
+}
+
+/// A connection string. It holds a password, so that its `Debug` says nothing.
+#[derive(Clone)]
+pub struct DatabaseUrl(pub String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("postgres://…")
+    }
 }
 
 /// What is wrong with the settings, all of it.
@@ -42,6 +58,8 @@ const KEYS: &[&str] = &[
     "connections",
     "trusted_proxies",
     "memory_mib",
+    "database_url",
+    "database_connections",
 ];
 
 /// Variables of the command line and of the guest compiler.
@@ -53,6 +71,7 @@ const NOT_OURS: &[&str] = &[
     "guest_toolchain",
     "bin",
     "guests",
+    "test_database_url",
 ];
 
 impl Config {
@@ -111,11 +130,16 @@ impl Config {
                 .iter()
                 .filter_map(|net| net.parse().ok())
                 .collect(),
+            database_url: None,
+            database_connections: 80,
+            sqlite_durable: true,
             node: limits::Node::default(),
         };
         for (key, (value, place)) in values {
             if let Err(fix) = config.set(&key, &value) {
-                faults.push(format!("{place}: `{key}` is `{value}`; {fix}"));
+                // What stands there may be a password.
+                let shown = if key == "database_url" { "…" } else { &value };
+                faults.push(format!("{place}: `{key}` is `{shown}`; {fix}"));
             }
         }
         if faults.is_empty() {
@@ -152,6 +176,18 @@ impl Config {
             "queue_wait_ms" => {
                 self.node.queue_wait = Duration::from_millis(u64::from(count(60_000)?))
             }
+            "database_url" => {
+                let known = value.starts_with("postgres://") || value.starts_with("postgresql://");
+                if !known {
+                    return Err(
+                        "write an address such as postgres://user:password@host/postgres"
+                            .to_owned(),
+                    );
+                }
+                self.database_url = Some(DatabaseUrl(value.to_owned()));
+            }
+            "database_connections" => self.database_connections = count(10_000)?,
+            "test_sqlite_durable" if cfg!(debug_assertions) => self.sqlite_durable = value != "off",
             "connections" => self.node.connections = count(1_000_000)? as usize,
             _ => return Err(format!("the keys are {}", KEYS.join(", "))),
         }

@@ -8,9 +8,10 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, RETRY_AFTER,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use pumice_host_api::data::{DataError, GuestFault};
 use serde_json::{Value, json};
 
 use crate::body::Body;
@@ -32,6 +33,8 @@ pub enum Error {
     #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
     Request(#[from] RequestError),
 }
 
@@ -48,6 +51,8 @@ pub enum RequestError {
     Method,
     #[error("the body has more than {max} bytes", max = limits::REQUEST_BODY_BYTES_MAX)]
     BodyTooLarge,
+    #[error("the body broke off")]
+    BodyBroken,
     #[error("a stored file cannot be read")]
     File(#[source] std::io::Error),
 }
@@ -84,6 +89,10 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::TooManyFiles(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "platform.too_many_files")
             }
+            PlatformError::TooManyMigrations(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "platform.too_many_migrations",
+            ),
             PlatformError::FileTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "platform.file_too_large")
             }
@@ -95,7 +104,7 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::Artifact { reason, .. } => match reason {
                 ArtifactError::Compile(CompileError::Refused(_) | CompileError::Exceeded(_))
                 | ArtifactError::Load(_)
-                | ArtifactError::NoHandler => {
+                | ArtifactError::NoHandler(_) => {
                     (StatusCode::UNPROCESSABLE_ENTITY, "platform.component")
                 }
                 ArtifactError::Compile(CompileError::Io(_))
@@ -113,11 +122,28 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::BodyTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "platform.body_too_large")
             }
+            PlatformError::Migration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.migration"),
+            PlatformError::NoCluster => (StatusCode::SERVICE_UNAVAILABLE, "platform.no_cluster"),
+            PlatformError::Data(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.data"),
             PlatformError::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.database"),
             PlatformError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.io"),
             PlatformError::Sealed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.sealed"),
             PlatformError::Keys(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.keys"),
             PlatformError::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.corrupt"),
+        },
+        Error::Data(error) => match error {
+            DataError::Sql(fault) => (sql_status(&fault.code), "data.sql"),
+            DataError::Rejected { .. } => (StatusCode::BAD_REQUEST, "data.rejected"),
+            DataError::Guest { fault, .. } => match fault {
+                GuestFault::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "data.overloaded"),
+                GuestFault::Limit(_) => (StatusCode::GATEWAY_TIMEOUT, "data.limit"),
+                GuestFault::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "data.failed"),
+            },
+            DataError::TransactionOpen => (StatusCode::CONFLICT, "data.transaction_open"),
+            DataError::TransactionEnded => (StatusCode::GATEWAY_TIMEOUT, "data.transaction_ended"),
+            DataError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "data.too_large"),
+            DataError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "data.unavailable"),
+            DataError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "data.internal"),
         },
         Error::Request(error) => match error {
             RequestError::NotFound => (StatusCode::NOT_FOUND, "request.not_found"),
@@ -125,9 +151,105 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             RequestError::NoHost => (StatusCode::MISDIRECTED_REQUEST, "request.no_host"),
             RequestError::Method => (StatusCode::METHOD_NOT_ALLOWED, "request.method"),
             RequestError::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request.body_too_large"),
+            RequestError::BodyBroken => (StatusCode::BAD_REQUEST, "request.body_broken"),
             RequestError::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "request.file"),
         },
     }
+}
+
+/// The status of PostgreSQL's codes and of the dialect's own.
+///
+/// Source: PostgREST, `docs/references/errors`.
+fn sql_status(code: &str) -> StatusCode {
+    let status = match code {
+        "PGRST000" | "PGRST001" | "PGRST002" => 503,
+        "PGRST003" => 504,
+        "PGRST101" | "PGRST105" | "PGRST117" => 405,
+        "PGRST103" => 416,
+        "PGRST106" | "PGRST107" | "PGRST116" => 406,
+        "PGRST111" | "PGRST112" | "PGRST121" | "PGRST300" | "PGRSTX00" => 500,
+        "PGRST125" | "PGRST126" | "PGRST202" | "PGRST205" => 404,
+        "PGRST201" | "PGRST203" => 300,
+        "PGRST301" | "PGRST302" | "PGRST303" => 401,
+        _ if code.starts_with("PGRST") => 400,
+        "23503" | "23505" => 409,
+        "25006" => 405,
+        "42501" => 403,
+        "42883" | "42P01" => 404,
+        "42P17" | "53400" | "21000" => 500,
+        "57P01" => 503,
+        // Another transaction came between: the same request may succeed now.
+        "40001" => 409,
+        _ => match code.get(..2).unwrap_or_default() {
+            "0L" | "0P" | "28" => 403,
+            "08" | "53" => 503,
+            "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0"
+            | "HV" | "P0" | "XX" => 500,
+            _ => 400,
+        },
+    };
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The answer on `/rest/v1`: the dialect's four keys.
+pub fn rest(error: &Error, request_id: RequestId) -> Response<Body> {
+    let (status, own_code) = status_and_code(error);
+    log(error, status, request_id);
+    let mut anonymous = false;
+    let (status, code, message, details, hint) = match error {
+        Error::Data(DataError::Sql(fault)) => (
+            status,
+            fault.code.to_string(),
+            fault.message.clone(),
+            fault.details.clone(),
+            fault.hint.clone(),
+        ),
+        Error::Data(DataError::Rejected { code, message }) => {
+            (status, code.clone(), message.clone(), None, None)
+        }
+        Error::Auth(AuthError::Missing) => {
+            anonymous = true;
+            let message = "Anonymous access is disabled".to_owned();
+            let hint =
+                "send one of the app's keys as `apikey`, or a token as `Authorization: Bearer`";
+            (
+                status,
+                "PGRST302".to_owned(),
+                message,
+                None,
+                Some(hint.to_owned()),
+            )
+        }
+        Error::Auth(AuthError::Invalid) => {
+            anonymous = true;
+            (status, "PGRST301".to_owned(), error.to_string(), None, None)
+        }
+        Error::Auth(AuthError::Denied(_)) => {
+            (status, "42501".to_owned(), error.to_string(), None, None)
+        }
+        _ => (
+            status,
+            own_code.to_owned(),
+            message(error, status),
+            None,
+            None,
+        ),
+    };
+    let body = json!({ "code": code, "message": message, "details": details, "hint": hint });
+    let mut response = json_response(status, &body);
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    if let Ok(value) = HeaderValue::from_str(&format!("PostgREST; error={code}")) {
+        headers.insert(HeaderName::from_static("proxy-status"), value);
+    }
+    if anonymous {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    allow_browsers(&mut response);
+    with_headers(error, response)
 }
 
 /// The header that names the limit a guest met.
@@ -249,6 +371,14 @@ fn message(error: &Error, status: StatusCode) -> String {
         Error::Invoke(InvokeError::Overloaded) => {
             "too many requests are waiting; try again".to_owned()
         }
+        Error::Data(DataError::Guest { name, fault }) => match fault {
+            GuestFault::Overloaded => "too many requests are waiting; try again".to_owned(),
+            GuestFault::Limit(limit) => format!("`{name}` was stopped at its {limit} limit"),
+            GuestFault::Failed => format!("`{name}` failed; see the app's log"),
+        },
+        Error::Data(DataError::TransactionEnded) => {
+            "the transaction was open for too long and is undone".to_owned()
+        }
         _ if status.is_server_error() => {
             "something failed inside the server; its log says what".to_owned()
         }
@@ -273,6 +403,18 @@ fn with_headers(error: &Error, mut response: Response<Body>) -> Response<Body> {
         Error::Invoke(InvokeError::Limit(limit)) => {
             drop(headers.insert(LIMIT_HEADER, limit_value(*limit)))
         }
+        Error::Data(DataError::Guest { fault, .. }) => match fault {
+            GuestFault::Overloaded => {
+                drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            GuestFault::Limit(limit) => {
+                drop(headers.insert(LIMIT_HEADER, HeaderValue::from_static(limit)))
+            }
+            GuestFault::Failed => {}
+        },
+        Error::Data(DataError::Unavailable(_)) => {
+            drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
+        }
         _ => {}
     }
     response
@@ -293,7 +435,14 @@ fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
 
 /// Guests' failures stand in their app's log; what is ours to mend stands in the server's.
 fn log(error: &Error, status: StatusCode, request_id: RequestId) {
-    let ours = status.is_server_error() && !matches!(error, Error::Invoke(_));
+    let guests = matches!(
+        error,
+        Error::Invoke(_)
+            | Error::Data(
+                DataError::Guest { .. } | DataError::Sql(_) | DataError::TransactionEnded
+            )
+    );
+    let ours = status.is_server_error() && !guests;
     if ours || matches!(error, Error::Invoke(InvokeError::Boot(_))) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(request.id = %request_id, error = %error, cause, "a request failed");

@@ -96,9 +96,9 @@ impl Limits {
 /// Bounds of the process, from `server.toml`.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Guests alive at once. Each has room for four memories (4 GiB and guards each; JavaScript guests
-    /// have three) in the pool; 1,000 of them are 16 TiB of the 128 TiB of address space that a process
-    /// has.
+    /// Root invocations at once; each may have one nested one (a trigger that its write asks) beside it.
+    /// Each has room for four memories (4 GiB and guards each; JavaScript guests have three) in the pool;
+    /// 1,000 and their nested ones are 32 TiB of the 128 TiB of address space that a process has.
     pub instances: u32,
     /// Guests of one app alive at once, so that one app cannot take all slots.
     pub app_instances: u32,
@@ -153,6 +153,10 @@ fn memory_of_machine() -> u64 {
 
 /// Body of a request to a function.
 pub const REQUEST_BODY_BYTES_MAX: u64 = 50 * MIB as u64;
+/// JSON body of a request to `/rest/v1`.
+pub const REST_BODY_BYTES_MAX: usize = 10 * MIB;
+/// Filters of a request to `/rest/v1`.
+pub const FILTERS_MAX: usize = 100;
 /// A request's line and headers.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take over its request's head, and keep an idle connection.
@@ -176,8 +180,20 @@ pub const STATIC_FILE_BYTES_MAX: u64 = 64 * MIB as u64;
 pub const REVISION_FILES_MAX: usize = 10_000;
 /// `pumice.toml`.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
-/// Entries (functions and the like) of one app.
+/// Entries (functions and the like), schedules and buckets of one app.
 pub const APP_ENTRIES_MAX: usize = 500;
+/// Attempts at a job, or at telling an after-trigger of a change, unless its manifest says another number.
+pub const ATTEMPTS_DEFAULT: u32 = 5;
+/// The most that a manifest may say: with growing pauses, 25 attempts reach over weeks.
+pub const ATTEMPTS_CEILING: u32 = 25;
+/// One object of a bucket, whatever the manifest says: all objects of an app together may have as much.
+pub const BUCKET_OBJECT_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// A table's name: PostgreSQL's own bound.
+pub const TABLE_NAME_BYTES_MAX: usize = 63;
+/// One file of `migrations/`, and `seed.sql`. All of one is read into memory and parsed.
+pub const MIGRATION_BYTES_MAX: u64 = MIB as u64;
+/// Files of `migrations/`.
+pub const MIGRATIONS_MAX: usize = 1_000;
 /// Revisions of an app that are kept for rollback.
 pub const REVISIONS_KEPT: i64 = 20;
 /// Apps on one node.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pumice_host_api::data::DataError;
 use pumice_host_api::{EgressPolicy, MemoryBudget};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -17,12 +18,16 @@ use crate::config::Config;
 use crate::engine;
 use crate::engine::artifact::ArtifactStore;
 use crate::entries::http::Entry;
+use crate::entries::procedure::Procedures;
+use crate::entries::row::Triggers;
 use crate::functions::components::Components;
 use crate::functions::{Registry, ServerFacts};
 use crate::invoke::Invoker;
 use crate::keyring::Keyring;
 use crate::logs::Logs;
 use crate::server::Server;
+use crate::services::dbapi::Dbapi;
+use crate::services::platform::databases::Databases;
 use crate::services::platform::routes::Api;
 use crate::services::platform::{Parts, Platform, PlatformError, routes};
 
@@ -64,6 +69,8 @@ pub enum StartError {
         "the engine does not start: {0:#}; lower `instances` in server.toml if memory cannot be reserved"
     )]
     Engine(wasmtime::Error),
+    #[error("the PostgreSQL server of --database-url cannot be used: {0}")]
+    Database(DataError),
     #[error(transparent)]
     Platform(#[from] PlatformError),
 }
@@ -82,6 +89,9 @@ impl Node {
             domain,
             public_url,
             allow_private,
+            database_url,
+            database_connections,
+            sqlite_durable,
             node,
         } = config;
         let failed = |source| StartError::Data {
@@ -117,7 +127,25 @@ impl Node {
         let components = Arc::new(Components::new(artifacts, linker));
         let logs = Logs::start(&data.join("apps")).map_err(failed)?;
         let registry = Arc::new(Registry::default());
+        let databases = Databases::open(
+            &data,
+            database_url.as_ref(),
+            database_connections,
+            sqlite_durable,
+        )
+        .await
+        .map_err(StartError::Database)?;
+        let invoker = Arc::new(Invoker::new(runtime, &node, logs.clone()));
+        let (called, loaded) = (invoker.clone(), components.clone());
         let platform = Platform::open(Parts {
+            databases,
+            hooks: Box::new(move |app| {
+                app.data.set_hooks(Arc::new(Triggers {
+                    app: Arc::downgrade(app),
+                    invoker: called.clone(),
+                    components: loaded.clone(),
+                }));
+            }),
             keyring,
             registry: registry.clone(),
             components: components.clone(),
@@ -144,9 +172,14 @@ impl Node {
             logs: logs.clone(),
             key: contact.key.as_str().into(),
         };
-        let invoker = Arc::new(Invoker::new(runtime, &node, logs.clone()));
         let server = Arc::new(Server {
             registry: registry.clone(),
+            dbapi: Dbapi {
+                procedures: Procedures {
+                    invoker: invoker.clone(),
+                    components: components.clone(),
+                },
+            },
             functions: Entry {
                 invoker,
                 components,

@@ -219,6 +219,10 @@ mod tests {
             secrets: Default::default(),
             egress: Default::default(),
             cache: pumice_host_api::Cache::new(1),
+            data: None,
+            files: Default::default(),
+            buckets: Default::default(),
+            messages: Default::default(),
             memory: Default::default(),
             limits: Default::default(),
         };

@@ -22,6 +22,11 @@ impl RequestId {
         RequestId(time << 80 | u128::from(*PROCESS) << 48 | u128::from(count))
     }
 
+    /// The id that an invocation carries.
+    pub fn of(invocation: pumice_host_api::InvocationId) -> RequestId {
+        RequestId(invocation.0.as_u128())
+    }
+
     /// The same id as a UUID.
     pub fn uuid(self) -> uuid::Uuid {
         uuid::Uuid::from_u128(self.0)

@@ -31,11 +31,13 @@ use crate::error::{self, Error, RequestError};
 use crate::functions::{App, Registry};
 use crate::limits;
 use crate::request_id::RequestId;
+use crate::services::dbapi::{self, Dbapi};
 
 /// Where the server is and which hosts it answers for.
 pub struct Server {
     pub registry: Arc<Registry>,
     pub functions: Entry,
+    pub dbapi: Dbapi,
     /// `/platform/v1`.
     pub platform: Router,
     /// Apps are reached at `<app>.<domain>`.
@@ -183,11 +185,14 @@ impl Server {
             return response;
         }
         // Parts of the dialect that this server does not have are not an app's to answer.
-        const DIALECT: [&str; 4] = ["/rest/v1", "/auth/v1", "/storage/v1", "/realtime/v1"];
+        const DIALECT: [&str; 3] = ["/auth/v1", "/storage/v1", "/realtime/v1"];
         let below = |prefix: &str| {
             let rest = path.strip_prefix(prefix);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
+        if below(dbapi::REST) {
+            return self.dbapi.answer(incoming).await;
+        }
         if DIALECT.iter().any(|prefix| below(prefix)) {
             return error::own(&RequestError::NotFound.into(), request_id);
         }

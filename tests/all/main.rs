@@ -12,6 +12,7 @@ mod egress;
 mod examples;
 mod functions;
 mod identity;
+mod kinds;
 mod limits;
 mod random;
 mod statics;

@@ -7,6 +7,7 @@ mod guests;
 mod http;
 mod needs;
 mod peers;
+mod postgres;
 mod process;
 mod server;
 mod test;

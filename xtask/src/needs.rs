@@ -1,10 +1,11 @@
 //! What the commands need of the machine, found or installed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
+use crate::postgres;
 use crate::process::{answer, output, run, say};
 
 /// The oldest Node.js that the tools of JavaScript functions run on.
@@ -67,6 +68,30 @@ pub fn wrk() -> anyhow::Result<()> {
     debian_packages(&["wrk"], "install wrk, https://github.com/wg/wrk")
 }
 
+/// The folder of PostgreSQL's programs, for a server of our own.
+///
+/// # Errors
+/// When they are missing and cannot be installed.
+pub fn postgres() -> anyhow::Result<PathBuf> {
+    const ELSEWHERE: &str = "install PostgreSQL 15 or later, https://www.postgresql.org/download";
+    if let Some(programs) = postgres::programs() {
+        return Ok(programs);
+    }
+    // The package starts a server of its own unless it is told not to.
+    // Source: pg_createcluster(1), createcluster.conf.
+    if answer("id", &["-u"]).as_deref() == Some("0") && answer("apt-get", &["--version"]).is_some()
+    {
+        let settings = Path::new("/etc/postgresql-common/createcluster.conf");
+        if !settings.exists() {
+            std::fs::create_dir_all("/etc/postgresql-common")?;
+            std::fs::write(settings, "create_main_cluster = false\n")?;
+        }
+    }
+    debian_packages(&["postgresql"], ELSEWHERE)?;
+    postgres::programs()
+        .with_context(|| format!("the package has no `initdb` and `postgres`: {ELSEWHERE}"))
+}
+
 /// rustfmt and clippy, which the smallest profile of rustup leaves out.
 ///
 /// # Errors
@@ -104,6 +129,8 @@ fn debian_packages(packages: &[&str], elsewhere: &str) -> anyhow::Result<()> {
     let mut install = Command::new("apt-get");
     install
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // A file of settings that stands there already is kept.
+        .args(["-o", "Dpkg::Options::=--force-confold"])
         .args(["-qq", "install", "-y", "--no-install-recommends"])
         .args(packages);
     output(&mut install).map(|_| ())

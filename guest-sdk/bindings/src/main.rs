@@ -1,8 +1,11 @@
-//! Writes `rust/src/bindings.rs` from `wit/`; with `--check`, only says whether it is up to date.
+//! Writes `rust/src/bindings/` from `wit/`; with `--check`, only says whether it is up to date.
 //!
 //! The bindings are committed because the macro that would make them in every app adds about 40 s on two
 //! cores to an app's first build (a WIT parser, an encoder and a Rust parser, all in optimised code); the
-//! committed file adds less than one. WASI itself comes from the crate `wasip2`, which does the same.
+//! committed files add less than one. WASI itself comes from the crate `wasip2`, which does the same.
+//!
+//! What is exported has a file for each kind of guest, with a world of its own: a component exports all of a
+//! world or does not link.
 //!
 //! Run from anywhere: `cargo run --manifest-path guest-sdk/Cargo.toml -p pumice-bindings [-- --check]`.
 
@@ -11,9 +14,30 @@ use std::process::ExitCode;
 
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator};
+use wit_bindgen_rust::{Opts, WithOption};
 
 /// The interfaces the SDK wraps. An interface is added here together with the module that wraps it.
-const INTERFACES: [&str; 5] = ["cache", "config", "identity", "log", "secrets"];
+const INTERFACES: [&str; 9] = [
+    "cache",
+    "config",
+    "data",
+    "files",
+    "identity",
+    "jobs",
+    "log",
+    "messaging",
+    "secrets",
+];
+
+/// The kinds of guest that are entered through a handler of ours.
+const KINDS: [&str; 4] = ["before-trigger", "after-trigger", "procedure", "script"];
+
+/// Interfaces whose Rust types exist already, so that they are the same ones everywhere.
+const WASI: [&str; 3] = ["error", "poll", "streams"];
+const TYPES: (&str, &str) = (
+    "pumice:platform/types@0.1.0",
+    "crate::bindings::imports::pumice::platform::types",
+);
 
 const HEADER: &str = "// Written by `pumice-bindings` from `wit/`: do not edit, run it again.\n";
 
@@ -28,50 +52,99 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = sdk.join("rust/src/bindings.rs");
-    let text = bindings(&sdk.join("../wit"))?;
-    match std::env::args().nth(1).as_deref() {
-        None => std::fs::write(&target, text).map_err(|e| format!("{}: {e}", target.display())),
-        Some("--check") => {
-            let found = std::fs::read_to_string(&target).unwrap_or_default();
-            if found == text {
-                return Ok(());
-            }
-            Err(format!(
-                "{} does not match the WIT: run `cargo run -p pumice-bindings` in guest-sdk/",
-                target.display()
-            ))
+    let check = match std::env::args().nth(1).as_deref() {
+        None => false,
+        Some("--check") => true,
+        Some(other) => {
+            return Err(format!(
+                "unknown argument `{other}`; the only one is --check"
+            ));
         }
-        Some(other) => Err(format!(
-            "unknown argument `{other}`; the only one is --check"
-        )),
+    };
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let wit = sdk.join("../wit");
+    let folder = sdk.join("rust/src/bindings");
+    put(&folder.join("imports.rs"), &imports(&wit)?, check)?;
+    for kind in KINDS {
+        let name = kind.replace('-', "_");
+        put(
+            &folder.join(format!("{name}.rs")),
+            &handler(&wit, kind)?,
+            check,
+        )?;
     }
+    Ok(())
 }
 
-fn bindings(wit: &Path) -> Result<String, String> {
-    let mut resolve = Resolve::default();
-    resolve.push_dir(wit).map_err(|e| format!("{e:#}"))?;
+fn put(target: &Path, text: &str, check: bool) -> Result<(), String> {
+    if !check {
+        return std::fs::write(target, text).map_err(|e| format!("{}: {e}", target.display()));
+    }
+    if std::fs::read_to_string(target).unwrap_or_default() == text {
+        return Ok(());
+    }
+    Err(format!(
+        "{} does not match the WIT: run `cargo run -p pumice-bindings` in guest-sdk/",
+        target.display()
+    ))
+}
+
+fn imports(wit: &Path) -> Result<String, String> {
     let imports: String = INTERFACES
         .iter()
         .map(|name| format!("import pumice:platform/{name}@0.1.0; "))
         .collect();
-    let world = format!("package pumice:sdk; world platform {{ {imports} }}");
-    let package = resolve
-        .push_str("sdk.wit", &world)
-        .map_err(|e| format!("{e:#}"))?;
-    let world = resolve
-        .select_world(&[package], Some("platform"))
-        .map_err(|e| format!("{e:#}"))?;
-    let mut generator = wit_bindgen_rust::Opts {
+    let options = Opts {
+        with: WASI
+            .iter()
+            .map(|name| {
+                let path = WithOption::Path(format!("::wasip2::io::{name}"));
+                (format!("wasi:io/{name}@0.2.12"), path)
+            })
+            .collect(),
+        ..options()
+    };
+    bindings(wit, "platform", &imports, options)
+}
+
+fn handler(wit: &Path, kind: &str) -> Result<String, String> {
+    let name = kind.replace('-', "_");
+    let options = Opts {
+        with: vec![(TYPES.0.into(), WithOption::Path(TYPES.1.into()))],
+        // Several kinds may meet in one component.
+        type_section_suffix: Some(name.clone()),
+        pub_export_macro: true,
+        export_macro_name: Some("export".into()),
+        default_bindings_module: Some(format!("::pumice::__export::{name}")),
+        ..options()
+    };
+    let export = format!("export pumice:platform/{kind}-handler@0.1.0;");
+    // The generator names a macro of the crate after the world.
+    bindings(wit, kind, &export, options)
+}
+
+fn options() -> Opts {
+    Opts {
         format: true,
         generate_all: true,
         runtime_path: Some("::wit_bindgen::rt".into()),
         ..Default::default()
     }
-    .build();
+}
+
+fn bindings(wit: &Path, world: &str, items: &str, options: Opts) -> Result<String, String> {
+    let mut resolve = Resolve::default();
+    resolve.push_dir(wit).map_err(|e| format!("{e:#}"))?;
+    let text = format!("package pumice:sdk; world {world} {{ {items} }}");
+    let package = resolve
+        .push_str("sdk.wit", &text)
+        .map_err(|e| format!("{e:#}"))?;
+    let world = resolve
+        .select_world(&[package], Some(world))
+        .map_err(|e| format!("{e:#}"))?;
     let mut files = Files::default();
-    generator
+    options
+        .build()
         .generate(&mut resolve, world, &mut files)
         .map_err(|e| format!("{e:#}"))?;
     let (_, bytes) = files.iter().next().ok_or("the generator wrote no file")?;

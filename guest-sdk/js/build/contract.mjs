@@ -11,8 +11,14 @@ import path from 'node:path'
 export const WASI = 'wasi:'
 export const DISGUISE = 'wizr:'
 
-/** Which module of the SDK stands for which export. */
-const EXPORTS = { 'src/function.js': 'wasi:http/incoming-handler' }
+/** Which module of the SDK stands for which exports. */
+const EXPORTS = {
+  'src/function.js': ['wasi:http/incoming-handler'],
+  // The manifest says which of the two a trigger is.
+  'src/trigger.js': ['pumice:platform/before-trigger-handler', 'pumice:platform/after-trigger-handler'],
+  'src/procedure.js': ['pumice:platform/procedure-handler'],
+  'src/script.js': ['pumice:platform/script-handler'],
+}
 
 export class Contract {
   #directory
@@ -40,7 +46,7 @@ export class Contract {
 
   /** The full names, in disguise, of what a program with the modules `modules` of the SDK exports. */
   exportsOf(modules) {
-    return modules.filter((name) => name in EXPORTS).map((name) => this.resolve(EXPORTS[name]))
+    return modules.flatMap((name) => EXPORTS[name] ?? []).map((name) => this.resolve(name))
   }
 
   /**

@@ -3,11 +3,13 @@
 export { $pumicePositions } from './positions.js'
 export { $pumiceAsync } from './promise.js'
 
+const HANDLERS = ['incomingHandler', 'beforeTriggerHandler', 'afterTriggerHandler', 'procedureHandler', 'scriptHandler']
+
 /** The definition that `module` exports by default. */
 export function definitionOf(module) {
   const definition = module.default
-  if (definition?.incomingHandler === undefined) {
-    throw new TypeError('the module has to `export default defineFunction(…)`')
+  if (!HANDLERS.some((name) => definition?.[name] !== undefined)) {
+    throw new TypeError('the module has to `export default defineFunction(…)`, or a trigger, a procedure or a script')
   }
   return definition
 }

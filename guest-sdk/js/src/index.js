@@ -1,9 +1,16 @@
 // What authors import from '@pumice/sdk'.
 
 export { defineFunction } from './function.js'
-export { HttpError, PlatformError } from './errors.js'
+export { defineTrigger, skip } from './trigger.js'
+export { defineProcedure } from './procedure.js'
+export { defineScript } from './script.js'
+export { DataError, HttpError, PlatformError, Rejection, reject } from './errors.js'
 export { log } from './log.js'
 export { config } from './platform/config.js'
 export { secrets } from './platform/secrets.js'
 export { cache } from './platform/cache.js'
 export { identity } from './platform/identity.js'
+export { data } from './platform/data.js'
+export { jobs } from './platform/jobs.js'
+export { files } from './platform/files.js'
+export { messaging } from './platform/messaging.js'

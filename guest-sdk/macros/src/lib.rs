@@ -8,18 +8,135 @@ use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenSt
 /// See `pumice::function`.
 #[proc_macro_attribute]
 pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    if let Some(argument) = arguments.into_iter().next() {
-        let message =
-            "#[pumice::function] takes no arguments; name, route and access stand in pumice.toml";
-        return with_error(item, argument.span(), message);
-    }
-    match Signature::read(item.clone()) {
-        Ok(signature) => {
-            let mut output = item;
-            output.extend(export(&signature));
-            output
+    let kind = Kind {
+        attribute: "function",
+        settings: "name, route and access",
+        method: "handle(request: ::pumice::__export::function::IncomingRequest, response: ::pumice::__export::function::ResponseOutparam)",
+        passed: "request, response,",
+        ignored: "_",
+    };
+    kind.expand(arguments, item)
+}
+
+/// See `pumice::before_trigger`.
+#[proc_macro_attribute]
+pub fn before_trigger(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "before_trigger",
+        settings: "name, table and operations",
+        method: "check(batch: ::pumice::__export::before_trigger::Batch) -> ::std::vec::Vec<::pumice::__export::before_trigger::Verdict>",
+        passed: "batch,",
+        ignored: "_: ::pumice::Change<::pumice::__export::IgnoredAny>",
+    };
+    kind.expand(arguments, item)
+}
+
+/// See `pumice::after_trigger`.
+#[proc_macro_attribute]
+pub fn after_trigger(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "after_trigger",
+        settings: "name, table and operations",
+        method: "react(batch: ::pumice::__export::after_trigger::Batch) -> ::std::result::Result<(), ::std::string::String>",
+        passed: "batch,",
+        ignored: "_: ::pumice::Batch<::pumice::__export::IgnoredAny>",
+    };
+    kind.expand(arguments, item)
+}
+
+/// See `pumice::procedure`.
+#[proc_macro_attribute]
+pub fn procedure(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "procedure",
+        settings: "name and access",
+        method: "call(arguments: ::std::string::String) -> ::std::result::Result<::std::string::String, ::pumice::__export::procedure::Rejection>",
+        passed: "arguments,",
+        ignored: "_: ::pumice::__export::IgnoredAny",
+    };
+    kind.expand(arguments, item)
+}
+
+/// See `pumice::script`.
+#[proc_macro_attribute]
+pub fn script(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "script",
+        settings: "name and schedule",
+        method: "run(job: ::pumice::__export::script::Job) -> ::std::result::Result<(), ::std::string::String>",
+        passed: "job,",
+        ignored: "_: ::pumice::Job<::pumice::__export::IgnoredAny>",
+    };
+    kind.expand(arguments, item)
+}
+
+/// One kind of guest: its names are those of a module of `pumice::__export`.
+struct Kind {
+    attribute: &'static str,
+    /// What the manifest says of such an entry.
+    settings: &'static str,
+    /// The handler's one method.
+    method: &'static str,
+    /// The method's arguments, as they are passed on.
+    passed: &'static str,
+    /// The argument that a function without one is called with, and its type where nothing else tells it.
+    ignored: &'static str,
+}
+
+impl Kind {
+    fn expand(&self, arguments: TokenStream, item: TokenStream) -> TokenStream {
+        if let Some(argument) = arguments.into_iter().next() {
+            let message = format!(
+                "#[pumice::{}] takes no arguments; {} stand in pumice.toml",
+                self.attribute, self.settings
+            );
+            return with_error(item, argument.span(), &message);
         }
-        Err((span, message)) => with_error(item, span, message),
+        match Signature::read(item.clone()) {
+            Ok(signature) => {
+                let mut output = item;
+                output.extend(self.export(&signature));
+                output
+            }
+            Err((span, message)) => with_error(item, span, message),
+        }
+    }
+
+    /// `const _: () = { struct Handler; impl … for Handler { … } export!(Handler); };`
+    ///
+    /// The call of the author's function keeps the span of its name, so that a wrong argument or return type
+    /// is reported there.
+    fn export(&self, signature: &Signature) -> TokenStream {
+        let name = TokenTree::Ident(signature.name.clone());
+        let mut handler = TokenStream::new();
+        if signature.takes_argument {
+            handler.extend([name]);
+        } else {
+            handler.extend(parse(&format!("|{}|", self.ignored)));
+            let nothing = Group::new(Delimiter::Parenthesis, TokenStream::new());
+            handler.extend([name, TokenTree::Group(nothing)]);
+        }
+        let module = format!("::pumice::__export::{}", self.attribute);
+        let mut arguments = parse(self.passed);
+        arguments.extend(handler);
+
+        let mut answer = parse(&format!("{module}::answer"));
+        answer.extend([TokenTree::Group(Group::new(
+            Delimiter::Parenthesis,
+            arguments,
+        ))]);
+
+        let mut method = parse(&format!("fn {}", self.method));
+        method.extend([TokenTree::Group(Group::new(Delimiter::Brace, answer))]);
+
+        let mut body = parse(&format!("struct Handler; impl {module}::Guest for Handler"));
+        body.extend([TokenTree::Group(Group::new(Delimiter::Brace, method))]);
+        body.extend(parse(&format!("{module}::export!(Handler);")));
+
+        let mut output = parse("const _: () =");
+        output.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
+        output.extend(parse(";"));
+        output
     }
 }
 
@@ -57,44 +174,6 @@ impl Signature {
             _ => Err((name.span(), "a function of Pumice has no type parameters")),
         }
     }
-}
-
-/// `const _: () = { struct Function; impl … { … } export! };`
-///
-/// The call of the author's function keeps the span of its name, so that a wrong argument or return type
-/// is reported there.
-fn export(signature: &Signature) -> TokenStream {
-    let called = if signature.takes_argument { "" } else { "|_|" };
-    let mut handler = parse(called);
-    handler.extend([TokenTree::Ident(signature.name.clone())]);
-    if !signature.takes_argument {
-        handler.extend([TokenTree::Group(Group::new(
-            Delimiter::Parenthesis,
-            TokenStream::new(),
-        ))]);
-    }
-    let mut arguments = parse("request, response,");
-    arguments.extend(handler);
-
-    let mut answer = parse("::pumice::__export::answer");
-    answer.extend([TokenTree::Group(Group::new(
-        Delimiter::Parenthesis,
-        arguments,
-    ))]);
-
-    let mut method = parse(
-        "fn handle(request: ::pumice::__export::IncomingRequest, response: ::pumice::__export::ResponseOutparam)",
-    );
-    method.extend([TokenTree::Group(Group::new(Delimiter::Brace, answer))]);
-
-    let mut body = parse("struct Function; impl ::pumice::__export::HttpGuest for Function");
-    body.extend([TokenTree::Group(Group::new(Delimiter::Brace, method))]);
-    body.extend(parse("::pumice::__export::export_http!(Function);"));
-
-    let mut output = parse("const _: () =");
-    output.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
-    output.extend(parse(";"));
-    output
 }
 
 fn parse(text: &str) -> TokenStream {

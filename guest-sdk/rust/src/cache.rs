@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::pumice::platform::cache as host;
+use crate::bindings::imports::pumice::platform::cache as host;
 
 /// The value under `key`, if it is still there.
 ///

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::bindings::pumice::platform::config as host;
+use crate::bindings::imports::pumice::platform::config as host;
 use crate::{Error, Result};
 
 /// The value of `key`, or `None`.

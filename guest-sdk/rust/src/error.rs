@@ -97,14 +97,21 @@ impl Error {
 
     /// The whole story, causes included, for the log.
     pub(crate) fn story(&self) -> String {
-        let mut story = format!("{} {}: {}", self.status, self.code, self.message);
-        let mut cause = self.cause.as_deref();
-        while let Some(error) = cause {
-            story.push_str(": ");
-            story.push_str(&error.to_string());
-            cause = error.source();
-        }
-        story
+        format!(
+            "{} {}: {}{}",
+            self.status,
+            self.code,
+            self.message,
+            self.causes()
+        )
+    }
+
+    /// Each cause behind a `: `.
+    fn causes(&self) -> String {
+        let first = self.cause.as_deref();
+        std::iter::successors(first, |error| error.source())
+            .map(|cause| format!(": {cause}"))
+            .collect()
     }
 
     pub(crate) fn has_cause(&self) -> bool {
@@ -130,9 +137,14 @@ impl Serialize for Error {
     }
 }
 
+/// The message; `{:#}` has the causes behind it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        if f.alternate() {
+            f.write_str(&self.causes())?;
+        }
+        Ok(())
     }
 }
 

@@ -2,19 +2,14 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
-
 use crate::Result;
-use crate::bindings::pumice::platform::identity as host;
+use crate::bindings::imports::pumice::platform::identity as host;
+
+pub use crate::caller::Caller;
 
 /// The caller of this invocation.
 pub fn caller() -> Caller {
-    let caller = host::caller();
-    Caller {
-        role: caller.role,
-        user_id: caller.user_id,
-        claims_json: caller.claims,
-    }
+    Caller::from_host(host::caller())
 }
 
 /// The name of the app this function belongs to.
@@ -32,27 +27,6 @@ pub fn has_permission(permission: &str) -> Result<bool, PermissionError> {
         host::Error::UnknownPermission(name) => PermissionError::UnknownPermission(name),
         host::Error::Other(message) => PermissionError::Other(message),
     })
-}
-
-/// Who caused this invocation. The host has verified all of it.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// `anon`, `authenticated`, `service_role`, or a role of the app's own.
-    pub role: String,
-    /// The signed-in user's id (a UUID), when there is one.
-    pub user_id: Option<String>,
-    /// All claims of the caller's token, a JSON object; `{}` without a token.
-    pub claims_json: String,
-}
-
-impl Caller {
-    /// The claims, read into a type of the app's.
-    ///
-    /// # Errors
-    /// 500 if they do not fit it.
-    pub fn claims<T: DeserializeOwned>(&self) -> Result<T> {
-        Ok(serde_json::from_str(&self.claims_json)?)
-    }
 }
 
 #[derive(Debug)]

@@ -11,7 +11,7 @@
 //! printed with `println!` and `eprintln!` gets there too, at `info` and `error`. With the feature `log-crate`
 //! so does what libraries write through the crate `log`, each line with its target as a field.
 
-use crate::bindings::pumice::platform::log as host;
+use crate::bindings::imports::pumice::platform::log as host;
 
 #[doc(inline)]
 pub use crate::{

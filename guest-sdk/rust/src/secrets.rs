@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bindings::pumice::platform::secrets as host;
+use crate::bindings::imports::pumice::platform::secrets as host;
 
 /// The secret called `name`, not yet its value.
 ///

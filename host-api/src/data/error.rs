@@ -24,6 +24,10 @@ impl SqlFault {
         }
     }
 
+    pub fn into_error(self) -> DataError {
+        self.into()
+    }
+
     pub fn details(mut self, details: impl Into<String>) -> SqlFault {
         self.details = Some(details.into());
         self

@@ -19,3 +19,16 @@ pub enum ValueRef<'r> {
     Text(&'r str),
     Blob(&'r [u8]),
 }
+
+impl ValueRef<'_> {
+    /// A copy that outlives the row.
+    pub fn to_owned(self) -> Value {
+        match self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(number) => Value::Integer(number),
+            ValueRef::Real(number) => Value::Real(number),
+            ValueRef::Text(text) => Value::Text(text.to_owned()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
+        }
+    }
+}

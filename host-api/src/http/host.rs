@@ -26,8 +26,10 @@ impl types::Host for HostCtx {
         &mut self,
         error: Resource<types::IoError>,
     ) -> wasmtime::Result<Option<types::ErrorCode>> {
-        let IoError::Http(fault) = self.table.get(error.rep())?;
-        let fault = fault.clone();
+        let fault = match self.table.get(error.rep())? {
+            IoError::Http(fault) => fault.clone(),
+            IoError::File(_) => return Ok(None),
+        };
         if let HttpFault::Internal(why) = &fault {
             self.charge(why.len())?;
         }

@@ -165,7 +165,11 @@ async fn only_listed_origins_are_called() {
     let sink = std::sync::Arc::<testing::Lines>::default();
     let kind = entry.kind;
     assert_eq!(kind, Kind::Function);
-    let mut ctx = HostCtx::new(entry.into(), caller, testing::invocation(), sink);
+    let mut ctx = HostCtx::new(
+        entry.into(),
+        crate::Standing::request(caller, testing::invocation()),
+        sink,
+    );
     let mut call = |authority: &str| {
         let headers = HostFields::new(&mut ctx)?;
         let request = HostOutgoingRequest::new(&mut ctx, headers)?;

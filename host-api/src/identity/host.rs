@@ -3,11 +3,11 @@ use crate::bindings::pumice::platform::identity;
 
 impl identity::Host for HostCtx {
     fn caller(&mut self) -> wasmtime::Result<identity::Who> {
-        self.charge(self.caller.claims.len())?;
+        self.charge(self.standing.caller.claims.len())?;
         Ok(identity::Who {
-            role: self.caller.role.as_str().to_owned(),
-            user_id: self.caller.user_id.map(|id| id.to_string()),
-            claims: self.caller.claims.as_ref().to_owned(),
+            role: self.standing.caller.role.as_str().to_owned(),
+            user_id: self.standing.caller.user_id.map(|id| id.to_string()),
+            claims: self.standing.caller.claims.as_ref().to_owned(),
         })
     }
 

@@ -74,8 +74,10 @@ impl error::Host for HostCtx {}
 
 impl error::HostError for HostCtx {
     fn to_debug_string(&mut self, error: Resource<error::Error>) -> wasmtime::Result<String> {
-        let IoError::Http(fault) = self.table.get(error.rep())?;
-        let text = fault.to_string();
+        let text = match self.table.get(error.rep())? {
+            IoError::Http(fault) => fault.to_string(),
+            IoError::File(fault) => fault.to_string(),
+        };
         self.charge(text.len())?;
         Ok(text)
     }
@@ -199,7 +201,8 @@ impl streams::HostOutputStream for HostCtx {
     }
 
     fn flush(&mut self, stream: Resource<streams::OutputStream>) -> Streamed<()> {
-        // What is written is with the connection at once; there is nothing between.
+        // What is written is with the connection at once; there is nothing between. Of an upload,
+        // `finish` says when it is safe.
         let room = self.room(stream.rep());
         self.answer(room.map(drop))
     }

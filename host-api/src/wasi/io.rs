@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use crate::HostCtx;
+use crate::files::{Download, FileError, UploadBody};
 use crate::http::HttpFault;
 use crate::http::body::{BodyReader, FutureTrailers, Read};
 use crate::http::message::FutureResponse;
@@ -19,11 +20,12 @@ use crate::log::{LINE_OVERHEAD, Stdio};
 use crate::meter::Exceeded;
 
 /// The resource `input-stream`; numbers are places in the table.
-#[derive(Clone, Copy)]
 pub(crate) enum InputStream {
     /// Standard input: always at its end.
     Closed,
     Body(u32),
+    /// Of an object, which no other resource stands for.
+    Object(Box<Download>),
 }
 
 /// The resource `output-stream`.
@@ -31,6 +33,7 @@ pub(crate) enum InputStream {
 pub(crate) enum OutputStream {
     Stdio(Stdio),
     Body(u32),
+    Upload(u32),
 }
 
 /// The resource `pollable`.
@@ -51,6 +54,7 @@ pub(crate) struct Timer {
 /// The resource `wasi:io/error`.
 pub(crate) enum IoError {
     Http(HttpFault),
+    File(FileError),
 }
 
 /// Why a stream did not read or write.
@@ -72,9 +76,12 @@ impl HostCtx {
         stream: u32,
         cx: &mut Context<'_>,
     ) -> wasmtime::Result<Poll<()>> {
-        Ok(match *self.table.get(stream)? {
+        Ok(match self.table.get_mut(stream)? {
             InputStream::Closed => Poll::Ready(()),
-            InputStream::Body(body) => self.table.get_mut::<Box<BodyReader>>(body)?.poll_ready(cx),
+            InputStream::Object(download) => download.poll_ready(cx),
+            &mut InputStream::Body(body) => {
+                self.table.get_mut::<Box<BodyReader>>(body)?.poll_ready(cx)
+            }
         })
     }
 
@@ -86,6 +93,10 @@ impl HostCtx {
         Ok(match *self.table.get(stream)? {
             OutputStream::Stdio(_) => Poll::Ready(()),
             OutputStream::Body(body) => self.table.get::<OutgoingBody>(body)?.pipe.poll_room(cx),
+            OutputStream::Upload(upload) => {
+                let upload = self.table.get_mut::<Box<UploadBody>>(upload)?;
+                upload.upload.poll_room(cx)
+            }
         })
     }
 
@@ -112,14 +123,24 @@ impl HostCtx {
 
     /// Up to `max` bytes without waiting; none yet is an empty answer.
     pub(crate) fn read(&mut self, stream: u32, max: u64) -> Result<Bytes, StreamFault> {
-        let body = match *self.table.get(stream)? {
-            InputStream::Closed => return Err(StreamFault::Closed),
-            InputStream::Body(body) => body,
-        };
         // One answer is lowered into the guest's memory whole, so it is bounded like one write.
         let max = usize::try_from(max)
             .unwrap_or(usize::MAX)
             .min(BUFFERED_BYTES_MAX);
+        let body = match self.table.get_mut(stream)? {
+            InputStream::Closed => return Err(StreamFault::Closed),
+            &mut InputStream::Body(body) => body,
+            InputStream::Object(download) => {
+                return match download.read(max) {
+                    Ok(Some(bytes)) => {
+                        self.charge(bytes.len())?;
+                        Ok(bytes)
+                    }
+                    Ok(None) => Err(StreamFault::Closed),
+                    Err(fault) => Err(self.stream_fault(fault)),
+                };
+            }
+        };
         match self.table.get_mut::<Box<BodyReader>>(body)?.read(max) {
             Read::Data(bytes) => {
                 self.charge(bytes.len())?;
@@ -142,6 +163,13 @@ impl HostCtx {
                 .pipe
                 .room()
                 .map_err(|_| StreamFault::Closed),
+            OutputStream::Upload(upload) => {
+                let upload = self.table.get_mut::<Box<UploadBody>>(upload)?;
+                upload
+                    .upload
+                    .room()
+                    .map_err(|fault| self.stream_fault(fault))
+            }
         }
     }
 
@@ -154,6 +182,11 @@ impl HostCtx {
                 self.charge(lines * LINE_OVERHEAD)?;
                 self.log.stdio(&self.entry, stdio, &bytes);
                 return Ok(());
+            }
+            OutputStream::Upload(upload) => {
+                let upload = self.table.get_mut::<Box<UploadBody>>(upload)?;
+                let written = upload.upload.write(&bytes);
+                return written.map_err(|fault| self.stream_fault(fault));
             }
             OutputStream::Body(body) => body,
         };

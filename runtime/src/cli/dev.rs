@@ -142,7 +142,7 @@ fn build_and_deploy(
             }
         }
         platform
-            .deploy(app, &manifest, files)
+            .deploy(app, &manifest, files, true)
             .await
             .map_err(|error| super::remote::explain(&error))
     })?;

@@ -56,6 +56,10 @@ enum Command {
         /// The address; 127.0.0.1:8787 unless server.toml says otherwise.
         #[arg(long)]
         listen: Option<SocketAddr>,
+        /// A PostgreSQL server for the apps' databases: postgres://user:password@host/postgres. Without
+        /// it each app has an SQLite file.
+        #[arg(long, env = "PUMICE_DATABASE_URL", hide_env_values = true)]
+        database_url: Option<String>,
     },
     /// Manage the apps of a server.
     Apps {
@@ -174,7 +178,11 @@ fn run(command: Command, report: &Report) -> anyhow::Result<ExitCode> {
                 })
             });
         }
-        Command::Serve { data, listen } => runtime.block_on(serve::run(&data, listen))?,
+        Command::Serve {
+            data,
+            listen,
+            database_url,
+        } => runtime.block_on(serve::run(&data, listen, database_url))?,
         Command::Apps { command, server } => {
             runtime.block_on(remote::apps(command, &server, report))?
         }

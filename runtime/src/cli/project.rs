@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::Report;
 use crate::digest::Digest;
-use crate::functions::manifest::{Fault, Manifest};
-use crate::functions::{Files, PUBLIC, StoredFile, component_path};
+use crate::functions::bundle::{self, Files, MIGRATIONS, PUBLIC, SEED, StoredFile};
+use crate::functions::manifest::{Component, Fault, Manifest};
 
 mod sdk {
     include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
@@ -26,8 +26,9 @@ pub struct Project {
 
 /// A component that is up to date.
 #[derive(Debug, Serialize)]
-pub struct BuiltFunction {
-    pub function: String,
+pub struct BuiltComponent {
+    /// The names of what it serves.
+    pub entries: Vec<String>,
     pub component: PathBuf,
     pub bytes: u64,
     /// Whether this run had to build it.
@@ -92,32 +93,41 @@ impl Project {
         self.state().join("sdk")
     }
 
-    /// Builds what has changed since it was last built.
+    /// Builds what has changed since it was last built: each path of the manifest once, however many
+    /// entries have it.
     ///
     /// # Errors
-    /// The first function that does not build, in its compiler's words.
-    pub fn build(&mut self, report: &Report) -> anyhow::Result<Vec<BuiltFunction>> {
+    /// The first component that does not build, in its compiler's words.
+    pub fn build(&mut self, report: &Report) -> anyhow::Result<Vec<BuiltComponent>> {
         let (manifest, _) = self.manifest()?;
         let mut built = Vec::new();
-        for function in &manifest.functions {
-            built.push(self.build_function(&function.name, &function.path, report)?);
+        for component in manifest.components() {
+            built.push(self.build_component(&component, report)?);
         }
         Ok(built)
     }
 
-    fn build_function(
+    /// Where a component is put once built.
+    fn built(&self, component: &Component<'_>) -> PathBuf {
+        let name = format!("{}.wasm", component.name);
+        self.state().join("build").join(name)
+    }
+
+    fn build_component(
         &mut self,
-        name: &str,
-        path: &str,
+        component: &Component<'_>,
         report: &Report,
-    ) -> anyhow::Result<BuiltFunction> {
+    ) -> anyhow::Result<BuiltComponent> {
+        let (name, path) = (component.name, component.path);
+        let owners: Vec<String> = component.entries.iter().map(ToString::to_string).collect();
+        let owners = owners.join(", ");
         let source = self.folder.join(path);
         if !source.exists() {
             bail!(
-                "function `{name}`: there is nothing at {path}; write its code there, or correct its path in pumice.toml"
+                "{owners}: there is nothing at {path}; write its code there, or correct its path in pumice.toml"
             );
         }
-        let out = self.state().join("build").join(format!("{name}.wasm"));
+        let out = self.built(component);
         let stamp = out.with_extension("source");
         let digest = || {
             let source = source_digest(&source)?;
@@ -133,14 +143,14 @@ impl Project {
             match path.rsplit_once('.').map(|(_, extension)| extension) {
                 _ if source.is_dir() => self
                     .build_crate(&source, &out, report)
-                    .with_context(|| format!("function `{name}`"))?,
+                    .with_context(|| owners.clone())?,
                 Some("js" | "ts" | "mjs" | "mts") => {
                     self.build_script(&source, &out, report)
-                        .with_context(|| format!("function `{name}`"))?;
+                        .with_context(|| owners.clone())?;
                 }
                 Some("wasm") => drop(fs::copy(&source, &out)?),
                 _ => bail!(
-                    "function `{name}`: {path} is no crate, script or component; its path must be a folder with a Cargo.toml, a .js or .ts file, or a .wasm file"
+                    "{owners}: {path} is no crate, script or component; its path must be a folder with a Cargo.toml, a .js or .ts file, or a .wasm file"
                 ),
             }
             if !locked {
@@ -150,8 +160,12 @@ impl Project {
             drop(step);
         }
         let bytes = fs::metadata(&out)?.len();
-        Ok(BuiltFunction {
-            function: name.to_owned(),
+        Ok(BuiltComponent {
+            entries: component
+                .entries
+                .iter()
+                .map(|entry| entry.name.clone())
+                .collect(),
             component: out,
             bytes,
             built: !current,
@@ -195,17 +209,30 @@ impl Project {
     pub fn bundle(&self) -> anyhow::Result<Bundle> {
         let (manifest, text) = self.manifest()?;
         let mut bundle = Bundle {
-            name: manifest.name,
+            name: manifest.name.clone(),
             manifest: text,
             files: Files::new(),
             sources: BTreeMap::new(),
         };
-        for function in &manifest.functions {
-            let source = self
-                .state()
-                .join("build")
-                .join(format!("{}.wasm", function.name));
-            bundle.add(component_path(&function.name), source)?;
+        for component in manifest.components() {
+            let path = bundle::component_path(component.name);
+            bundle.add(path, self.built(&component))?;
+        }
+        let migrations = match fs::read_dir(self.folder.join(MIGRATIONS)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            // An app without its migrations would be another app.
+            found => Some(found.context("migrations cannot be read")?),
+        };
+        for entry in migrations.into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let Some(name) = name.filter(|name| bundle::is_migration(name)) {
+                bundle.add(format!("{MIGRATIONS}{name}"), path.clone())?;
+            }
+        }
+        let seed = self.folder.join(SEED);
+        if seed.is_file() {
+            bundle.add(SEED.to_owned(), seed)?;
         }
         let public = self.folder.join("public");
         let mut folders = vec![public.clone()];
@@ -231,12 +258,8 @@ impl Project {
         let mut hasher = DefaultHasher::new();
         let mut paths = vec![self.folder.clone()];
         if let Ok((manifest, _)) = self.manifest() {
-            paths.extend(
-                manifest
-                    .functions
-                    .iter()
-                    .map(|function| self.folder.join(&function.path)),
-            );
+            let components = manifest.components().into_iter();
+            paths.extend(components.map(|component| self.folder.join(component.path)));
         }
         while let Some(path) = paths.pop() {
             let Ok(meta) = fs::metadata(&path) else {

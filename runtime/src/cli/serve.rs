@@ -26,11 +26,16 @@ pub fn tokio_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(runtime)
 }
 
-pub async fn run(data: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> {
+pub async fn run(
+    data: &Path,
+    listen: Option<SocketAddr>,
+    database_url: Option<String>,
+) -> anyhow::Result<()> {
     telemetry::start(environment("RUST_LOG").as_deref());
     let flags: Vec<(&str, String)> = listen
         .map(|listen| ("listen", listen.to_string()))
         .into_iter()
+        .chain(database_url.map(|url| ("database_url", url)))
         .collect();
     let config = Config::load(data, environment_all(), &flags)?;
     let node = Node::start(with_descriptors(config), None).await?;

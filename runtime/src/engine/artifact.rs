@@ -26,8 +26,8 @@ pub enum ArtifactError {
     Io(#[from] std::io::Error),
     #[error("the component does not fit: {0:#}")]
     Load(wasmtime::Error),
-    #[error("the component exports no wasi:http/incoming-handler@0.2")]
-    NoHandler,
+    #[error("the component exports no {0}")]
+    NoHandler(&'static str),
 }
 
 /// The artifacts of one engine.

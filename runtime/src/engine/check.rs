@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pumice_host_api::Kind;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::limits;
@@ -33,8 +34,40 @@ pub enum CheckError {
     UnknownImport { name: String },
 }
 
-/// What a function exports.
-pub const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2";
+/// The interface that a component exports to be an entry of `kind`. Any patch version will do.
+pub fn export_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Function => "wasi:http/incoming-handler@0.2",
+        Kind::BeforeTrigger => "pumice:platform/before-trigger-handler@0.1.0",
+        Kind::AfterTrigger => "pumice:platform/after-trigger-handler@0.1.0",
+        Kind::Procedure => "pumice:platform/procedure-handler@0.1.0",
+        Kind::Script => "pumice:platform/script-handler@0.1.0",
+    }
+}
+
+/// What a checked component exports.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exports(BTreeSet<String>);
+
+impl Exports {
+    /// Checks that the component can be an entry of `kind`.
+    ///
+    /// # Errors
+    /// [`CheckError::WrongWorld`].
+    pub fn must_serve(&self, kind: Kind) -> Result<(), CheckError> {
+        let wanted = export_of(kind);
+        if self.0.iter().any(|name| is_version_of(name, wanted)) {
+            return Ok(());
+        }
+        let found = if self.0.is_empty() {
+            "nothing".to_owned()
+        } else {
+            let names: Vec<&str> = self.0.iter().map(String::as_str).collect();
+            names.join(", ")
+        };
+        Err(CheckError::WrongWorld { wanted, found })
+    }
+}
 
 /// Interfaces a guest may import, version apart.
 const WASI: &[&str] = &[
@@ -47,11 +80,11 @@ const WASI: &[&str] = &[
     "wasi:sockets/",
 ];
 
-/// Checks that `bytes` are a component that can be a function.
+/// Checks that `bytes` are a component that can run here; says what it can be.
 ///
 /// # Errors
 /// The first thing that is wrong, in [`CheckError`]'s words.
-pub fn function(bytes: &[u8]) -> Result<(), CheckError> {
+pub fn component(bytes: &[u8]) -> Result<Exports, CheckError> {
     if bytes.len() as u64 > limits::COMPONENT_BYTES_MAX {
         return Err(CheckError::TooLarge {
             bytes: bytes.len() as u64,
@@ -110,21 +143,7 @@ pub fn function(bytes: &[u8]) -> Result<(), CheckError> {
     if let Some(name) = imports.into_iter().find(|name| !is_offered(name)) {
         return Err(CheckError::UnknownImport { name });
     }
-    if !exports
-        .iter()
-        .any(|name| is_version_of(name, INCOMING_HANDLER))
-    {
-        let found = if exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            exports.into_iter().collect::<Vec<_>>().join(", ")
-        };
-        return Err(CheckError::WrongWorld {
-            wanted: INCOMING_HANDLER,
-            found,
-        });
-    }
-    Ok(())
+    Ok(Exports(exports))
 }
 
 fn is_offered(name: &str) -> bool {
@@ -139,7 +158,8 @@ fn is_offered(name: &str) -> bool {
 
 /// Whether `name` is `wanted` at any patch version.
 fn is_version_of(name: &str, wanted: &str) -> bool {
-    name.strip_prefix(wanted)
+    let minor = wanted.strip_suffix(".0").unwrap_or(wanted);
+    name.strip_prefix(minor)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -149,18 +169,61 @@ mod tests {
 
     #[test]
     fn what_is_no_component_is_told_apart() {
-        assert!(matches!(function(b"hello"), Err(CheckError::NotWasm(_))));
-        assert!(matches!(
-            function(b""),
-            Err(CheckError::NotWasm(_) | CheckError::WrongWorld { .. })
-        ));
-        assert_eq!(function(b"\x7fELF\x02\x01\x01"), Err(CheckError::Native));
-        assert_eq!(function(b"\0asm\x01\0\0\0"), Err(CheckError::CoreModule));
+        assert!(matches!(component(b"hello"), Err(CheckError::NotWasm(_))));
+        assert_eq!(component(b"\x7fELF\x02\x01\x01"), Err(CheckError::Native));
+        assert_eq!(component(b"\0asm\x01\0\0\0"), Err(CheckError::CoreModule));
         let empty_component = b"\0asm\x0d\0\x01\0";
-        assert!(matches!(
-            function(empty_component),
-            Err(CheckError::WrongWorld { .. })
-        ));
+        assert_eq!(component(empty_component), Ok(Exports(BTreeSet::new())));
+        let refusal = Exports(BTreeSet::new()).must_serve(Kind::Script);
+        assert_eq!(
+            refusal.unwrap_err().to_string(),
+            "the component does not export pumice:platform/script-handler@0.1.0; it exports nothing"
+        );
+    }
+
+    #[test]
+    fn a_component_is_what_it_exports() {
+        let kinds = [
+            (Kind::Function, "wasi:http/incoming-handler@0.2.12"),
+            (
+                Kind::BeforeTrigger,
+                "pumice:platform/before-trigger-handler@0.1.0",
+            ),
+            (
+                Kind::AfterTrigger,
+                "pumice:platform/after-trigger-handler@0.1.3",
+            ),
+            (Kind::Procedure, "pumice:platform/procedure-handler@0.1.0"),
+            (Kind::Script, "pumice:platform/script-handler@0.1.0"),
+        ];
+        for (kind, export) in kinds {
+            let exports = Exports([export.to_owned()].into());
+            for (asked, _) in kinds {
+                let served = exports.must_serve(asked);
+                assert_eq!(served.is_ok(), asked == kind, "{asked} of {export}");
+                if let Err(refusal) = served {
+                    let refusal = refusal.to_string();
+                    assert!(refusal.contains(export_of(asked)), "{refusal}");
+                    assert!(
+                        refusal.ends_with(&format!("it exports {export}")),
+                        "{refusal}"
+                    );
+                }
+            }
+        }
+        let both = Exports(kinds[..2].iter().map(|(_, name)| (*name).into()).collect());
+        assert_eq!(both.must_serve(Kind::Function), Ok(()));
+        assert_eq!(both.must_serve(Kind::BeforeTrigger), Ok(()));
+        assert!(both.must_serve(Kind::Script).is_err());
+        for other in [
+            "pumice:platform/script-handler@0.2.0",
+            "pumice:platform/script-handler@0.10.0",
+            "pumice:platform/script-handler",
+            "acme:platform/script-handler@0.1.0",
+        ] {
+            let exports = Exports([other.to_owned()].into());
+            assert!(exports.must_serve(Kind::Script).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -59,7 +59,9 @@ fn code_config() -> Config {
 /// When the address space for `node.instances` guests cannot be reserved.
 pub fn runtime_engine(node: &Node) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
-    let slots = node.instances;
+    // A guest that writes waits for the triggers it causes: each root invocation has one nested one
+    // beside it at most, and a place for that one whatever the others do.
+    let slots = node.instances * 2;
     pool.total_component_instances(slots)
         .total_stacks(slots)
         // As many of each as all slots together may ask for: one app's odd components cannot use up

@@ -131,10 +131,11 @@ impl Entry {
         if length.is_some_and(|length| length > limits::REQUEST_BODY_BYTES_MAX) {
             return Err(RequestError::BodyTooLarge.into());
         }
-        let target = function.target(&self.components).await;
+        let target = function.guest.target(&self.components).await;
         let target = target.map_err(|error| {
             let error = InvokeError::Boot(error.to_string());
-            self.invoker.refused(function.entry(), request_id, error)
+            self.invoker
+                .refused(function.guest.entry(), request_id, error)
         })?;
 
         let (mut parts, body) = request.into_parts();

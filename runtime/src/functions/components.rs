@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use pumice_host_api::HostCtx;
-use pumice_host_api::bindings::IncomingHandlerIndex;
+use pumice_host_api::bindings::Handlers;
+use pumice_host_api::{HostCtx, Kind};
 use wasmtime::component::Linker;
 
 use crate::digest::Digest;
 use crate::engine::artifact::{ArtifactError, ArtifactStore};
+use crate::engine::check;
 use crate::invoke::LoadedComponent;
 
 pub struct Components {
@@ -41,8 +42,8 @@ impl Components {
     }
 
     /// # Errors
-    /// As [`ArtifactStore::load`]; [`ArtifactError::Load`] also when an import or the export does not
-    /// have the type it must have.
+    /// As [`ArtifactStore::load`]; [`ArtifactError::Load`] also when an import does not have the type it
+    /// must have.
     pub async fn load(
         &self,
         digest: Digest,
@@ -77,8 +78,8 @@ impl Components {
             .linker
             .instantiate_pre(&component)
             .map_err(ArtifactError::Load)?;
-        let handler = IncomingHandlerIndex::find(&pre).ok_or(ArtifactError::NoHandler)?;
-        let code = Arc::new(LoadedComponent { pre, handler });
+        let handlers = Handlers::find(&pre);
+        let code = Arc::new(LoadedComponent { pre, handlers });
         let mut loaded = self.loaded.lock();
         loaded.retain(|_, code| code.strong_count() > 0);
         loaded.insert(digest, Arc::downgrade(&code));
@@ -101,5 +102,25 @@ impl Components {
 
     fn loaded(&self, digest: Digest) -> Option<Arc<LoadedComponent>> {
         self.loaded.lock().get(&digest)?.upgrade()
+    }
+}
+
+/// Says that `code` has the handler an entry of `kind` is called through.
+///
+/// # Errors
+/// [`ArtifactError::NoHandler`].
+pub fn must_serve(code: &LoadedComponent, kind: Kind) -> Result<(), ArtifactError> {
+    let handlers = &code.handlers;
+    let there = match kind {
+        Kind::Function => handlers.http.is_some(),
+        Kind::BeforeTrigger => handlers.before.is_some(),
+        Kind::AfterTrigger => handlers.after.is_some(),
+        Kind::Procedure => handlers.procedure.is_some(),
+        Kind::Script => handlers.script.is_some(),
+    };
+    if there {
+        Ok(())
+    } else {
+        Err(ArtifactError::NoHandler(check::export_of(kind)))
     }
 }

@@ -3,6 +3,7 @@
 //! A request finds its function without a lock or a query. A deployment builds a [`Revision`] aside
 //! and puts it in place with one store; requests under way finish on the old one.
 
+pub mod bundle;
 pub mod components;
 pub mod manifest;
 pub mod statics;
@@ -13,15 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use pumice_host_api::data::DataStore;
 use pumice_host_api::{
-    AppId, AppName, Cache, ComponentName, Egress, EgressClient, EgressPolicy, Entry, HostLimits,
-    Kind, MemoryBudget,
+    AppId, AppName, Buckets, Cache, ComponentName, Egress, EgressClient, EgressPolicy, Entry,
+    FileLimits, FileStore, HostLimits, MemoryBudget, Messages,
 };
 
-use serde::{Deserialize, Serialize};
+pub use self::bundle::{Files, StoredFile};
 
+use self::bundle::{PUBLIC, component_path};
 use self::components::Components;
-use self::manifest::{Access, Manifest};
+use self::manifest::{Access, Manifest, Operation, Schedule, When};
 use crate::digest::Digest;
 use crate::engine::artifact::ArtifactError;
 use crate::invoke::admission::AppShare;
@@ -29,17 +32,6 @@ use crate::invoke::{AppGuests, Target};
 use crate::limits::{self, Limits};
 use crate::outcome::Sampler;
 use crate::services::auth::AppKeys;
-
-/// A file of a revision, stored under its digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredFile {
-    pub digest: Digest,
-    /// Bytes.
-    pub size: u64,
-}
-
-/// Files of a revision by their path in the bundle.
-pub type Files = BTreeMap<String, StoredFile>;
 
 /// All apps of the node.
 #[derive(Default)]
@@ -85,21 +77,23 @@ impl Registry {
 
     /// Unloads components that nobody has called since the last sweep, when there are many.
     pub fn sweep(&self) {
-        let functions: Vec<Arc<Function>> = self
+        let revisions: Vec<Arc<Revision>> = self
             .all()
             .iter()
             .filter_map(|app| app.revision.load_full())
-            .flat_map(|revision| revision.functions.clone())
-            .filter(|function| function.target.load().is_some())
             .collect();
-        let excess = functions
+        let loaded: Vec<&Deployed> = revisions
+            .iter()
+            .flat_map(|revision| revision.guests())
+            .filter(|guest| guest.target.load().is_some())
+            .collect();
+        let excess = loaded
             .len()
             .saturating_sub(limits::COMPONENTS_LOADED_IDLE_MAX);
-        let idle = functions
+        let idle = loaded
             .iter()
-            .filter(|function| !function.called.swap(false, Ordering::Relaxed));
-        idle.take(excess)
-            .for_each(|function| function.target.store(None));
+            .filter(|guest| !guest.called.swap(false, Ordering::Relaxed));
+        idle.take(excess).for_each(|guest| guest.target.store(None));
     }
 }
 
@@ -114,6 +108,14 @@ pub struct App {
     pub folder: PathBuf,
     pub secrets: ArcSwap<BTreeMap<String, String>>,
     pub revision: ArcSwapOption<Revision>,
+    /// The app's tables.
+    pub data: DataStore,
+    /// The app's objects.
+    pub files: FileStore,
+    /// The app's messages.
+    pub messages: Messages,
+    /// Told of each commit: changes or jobs may wait.
+    pub wake: tokio::sync::Notify,
     cache: Cache,
     egress: EgressClient,
     memory: Arc<MemoryBudget>,
@@ -121,17 +123,33 @@ pub struct App {
     pub deploying: tokio::sync::Mutex<()>,
 }
 
+/// Who an app is.
+pub struct About {
+    pub id: AppId,
+    pub name: String,
+    pub created_at: String,
+    pub keys: AppKeys,
+}
+
 impl App {
     pub fn new(
-        id: AppId,
-        name: String,
-        created_at: String,
-        keys: AppKeys,
+        about: About,
         folder: PathBuf,
+        data: DataStore,
         server: &ServerFacts,
         node: &limits::Node,
     ) -> App {
+        let About {
+            id,
+            name,
+            created_at,
+            keys,
+        } = about;
         App {
+            data,
+            files: FileStore::new(folder.join("objects"), FileLimits::default()),
+            messages: Messages::new(),
+            wake: tokio::sync::Notify::new(),
             id,
             name,
             created_at,
@@ -166,15 +184,21 @@ pub struct Revision {
     by_path: HashMap<String, Arc<Function>>,
     /// Longest first.
     by_prefix: Vec<(String, Arc<Function>)>,
+    /// In order of the manifest.
+    triggers: Vec<Arc<Trigger>>,
+    by_table: HashMap<String, TableTriggers>,
+    procedures: BTreeMap<String, Arc<Procedure>>,
+    scripts: BTreeMap<String, Arc<Script>>,
+    /// In order of the manifest.
+    pub schedules: Vec<Schedule>,
+    pub buckets: Buckets,
     /// Paths below `public/`.
     pub statics: BTreeMap<String, StoredFile>,
 }
 
-/// A function as deployed.
-pub struct Function {
+/// An entry as deployed: everything its invocations need, and its code once that is loaded.
+pub struct Deployed {
     pub name: String,
-    pub route: Option<String>,
-    pub access: Access,
     limits: Limits,
     entry: Arc<Entry>,
     digest: Digest,
@@ -186,19 +210,48 @@ pub struct Function {
     app: Arc<AppGuests>,
 }
 
-/// Where the components of a bundle stand in it.
-pub fn component_path(function: &str) -> String {
-    format!("components/{function}.wasm")
+/// A function as deployed.
+pub struct Function {
+    pub guest: Deployed,
+    pub route: Option<String>,
+    pub access: Access,
 }
 
-/// Where static files stand in a bundle.
-pub const PUBLIC: &str = "public/";
+/// A trigger as deployed.
+pub struct Trigger {
+    pub guest: Deployed,
+    /// A table of schema `public`.
+    pub table: String,
+    pub on: Vec<Operation>,
+    pub when: When,
+}
+
+/// A procedure as deployed.
+pub struct Procedure {
+    pub guest: Deployed,
+    pub access: Access,
+}
+
+/// A script as deployed.
+pub struct Script {
+    pub guest: Deployed,
+    pub access: Access,
+    /// How often a job is tried before it is given up.
+    pub attempts_max: u32,
+}
+
+/// A table's triggers by operation, in order of the manifest.
+#[derive(Default)]
+struct TableTriggers {
+    before: [Vec<Arc<Trigger>>; 3],
+    after: [Vec<Arc<Trigger>>; 3],
+}
 
 impl Revision {
     /// Builds the revision of `app` that `manifest` and `files` describe. Loads nothing yet.
     ///
     /// # Errors
-    /// The name of a function whose component is not among the files.
+    /// What is wrong with an entry, such as a component that is not among the files.
     pub fn new(
         app: &App,
         number: i64,
@@ -206,51 +259,44 @@ impl Revision {
         files: &Files,
         server: &ServerFacts,
     ) -> Result<Revision, String> {
-        let secrets = app.secrets.load();
-        let environment = environment(app, server, &manifest.config);
+        let maker = Maker::new(app, number, manifest, files, server);
         let mut functions = Vec::new();
         for function in &manifest.functions {
-            let Some(file) = files.get(&component_path(&function.name)) else {
-                return Err(function.name.clone());
-            };
-            let granted = function
-                .secrets
-                .iter()
-                .map(|name| (name.clone(), secrets.get(name).cloned()));
-            let said =
-                |error: &dyn std::fmt::Display| format!("function `{}`: {error}", function.name);
-            let egress = Egress::parse(&function.egress, app.egress.clone());
-            let entry = Entry {
-                app_id: app.id,
-                app: AppName::new(&app.name).map_err(|error| said(&error))?,
-                component: ComponentName::new(&function.name).map_err(|error| said(&error))?,
-                kind: Kind::Function,
-                revision: number as u64,
-                environment: environment.clone(),
-                config: manifest.config.clone(),
-                secrets: granted.collect(),
-                egress: egress
-                    .map_err(|faults| faults.iter().map(|fault| said(fault)).collect::<String>())?,
-                cache: app.cache.clone(),
-                memory: app.memory.clone(),
-                limits: host_limits(&function.limits),
-            };
             functions.push(Arc::new(Function {
-                name: function.name.clone(),
+                guest: maker.deployed(&function.entry)?,
                 route: function.route.clone(),
                 access: function.access,
-                limits: function.limits.clone(),
-                entry: Arc::new(entry),
-                digest: file.digest,
-                wasm: app.blob(file.digest),
-                target: ArcSwapOption::empty(),
-                called: AtomicBool::new(true),
-                app: app.guests.clone(),
             }));
+        }
+        let mut triggers = Vec::new();
+        for trigger in &manifest.triggers {
+            triggers.push(Arc::new(Trigger {
+                guest: maker.deployed(&trigger.entry)?,
+                table: trigger.table.clone(),
+                on: trigger.on.clone(),
+                when: trigger.when,
+            }));
+        }
+        let mut procedures = BTreeMap::new();
+        for procedure in &manifest.procedures {
+            let deployed = Procedure {
+                guest: maker.deployed(&procedure.entry)?,
+                access: procedure.access,
+            };
+            procedures.insert(procedure.entry.name.clone(), Arc::new(deployed));
+        }
+        let mut scripts = BTreeMap::new();
+        for script in &manifest.scripts {
+            let deployed = Script {
+                guest: maker.deployed(&script.entry)?,
+                access: script.access,
+                attempts_max: script.attempts_max,
+            };
+            scripts.insert(script.entry.name.clone(), Arc::new(deployed));
         }
         let by_name = functions
             .iter()
-            .map(|function| (function.name.clone(), function.clone()))
+            .map(|function| (function.guest.name.clone(), function.clone()))
             .collect();
         let mut by_path = HashMap::new();
         let mut by_prefix = Vec::new();
@@ -276,6 +322,12 @@ impl Revision {
             by_name,
             by_path,
             by_prefix,
+            by_table: by_table(&triggers),
+            triggers,
+            procedures,
+            scripts,
+            schedules: manifest.schedules.clone(),
+            buckets: maker.buckets,
             statics,
         })
     }
@@ -283,11 +335,20 @@ impl Revision {
     /// Loads all components, so that the first request to each need not. What cannot be loaded now
     /// is tried again then.
     pub async fn warm(&self, components: &Components) {
-        for function in &self.functions {
-            if let Err(error) = function.target(components).await {
-                tracing::error!(component.name = function.name, %error, "a component was not loaded");
+        for guest in self.guests() {
+            if let Err(error) = guest.target(components).await {
+                tracing::error!(component.name = guest.name, %error, "a component was not loaded");
             }
         }
+    }
+
+    /// Everything that can be called.
+    fn guests(&self) -> impl Iterator<Item = &Deployed> {
+        let functions = self.functions.iter().map(|function| &function.guest);
+        let triggers = self.triggers.iter().map(|trigger| &trigger.guest);
+        let procedures = self.procedures.values().map(|procedure| &procedure.guest);
+        let scripts = self.scripts.values().map(|script| &script.guest);
+        functions.chain(triggers).chain(procedures).chain(scripts)
     }
 
     pub fn functions(&self) -> &[Arc<Function>] {
@@ -311,24 +372,181 @@ impl Revision {
             .find(|(prefix, _)| covers(prefix))
             .map(|(_, function)| function)
     }
+
+    pub fn triggers(&self) -> &[Arc<Trigger>] {
+        &self.triggers
+    }
+
+    /// The before-triggers of an operation on a table, in order of the manifest.
+    pub fn before(
+        &self,
+        table: &str,
+        operation: Operation,
+    ) -> impl Iterator<Item = &Arc<Trigger>> + use<'_> {
+        let triggers = self.by_table.get(table);
+        triggers
+            .into_iter()
+            .flat_map(move |triggers| &triggers.before[operation as usize])
+    }
+
+    /// The after-triggers of an operation on a table, in order of the manifest.
+    pub fn after(
+        &self,
+        table: &str,
+        operation: Operation,
+    ) -> impl Iterator<Item = &Arc<Trigger>> + use<'_> {
+        let triggers = self.by_table.get(table);
+        triggers
+            .into_iter()
+            .flat_map(move |triggers| &triggers.after[operation as usize])
+    }
+
+    /// The trigger called `name`.
+    pub fn trigger(&self, name: &str) -> Option<&Arc<Trigger>> {
+        self.triggers
+            .iter()
+            .find(|trigger| trigger.guest.name == name)
+    }
+
+    /// The procedure called `name`.
+    pub fn procedure(&self, name: &str) -> Option<&Arc<Procedure>> {
+        self.procedures.get(name)
+    }
+
+    /// In order of name.
+    pub fn procedures(&self) -> impl Iterator<Item = &Arc<Procedure>> {
+        self.procedures.values()
+    }
+
+    /// The script called `name`.
+    pub fn script(&self, name: &str) -> Option<&Arc<Script>> {
+        self.scripts.get(name)
+    }
+
+    /// In order of name.
+    pub fn scripts(&self) -> impl Iterator<Item = &Arc<Script>> {
+        self.scripts.values()
+    }
 }
 
-impl Function {
+fn by_table(triggers: &[Arc<Trigger>]) -> HashMap<String, TableTriggers> {
+    let mut by_table: HashMap<String, TableTriggers> = HashMap::new();
+    for trigger in triggers {
+        let of_table = by_table.entry(trigger.table.clone()).or_default();
+        let side = match trigger.when {
+            When::Before { .. } => &mut of_table.before,
+            When::After { .. } => &mut of_table.after,
+        };
+        for operation in &trigger.on {
+            side[*operation as usize].push(trigger.clone());
+        }
+    }
+    by_table
+}
+
+/// What the entries of one revision are made with.
+struct Maker<'r> {
+    app: &'r App,
+    number: i64,
+    config: &'r BTreeMap<String, String>,
+    environment: Vec<(String, String)>,
+    secrets: Arc<BTreeMap<String, String>>,
+    buckets: Buckets,
+    /// By the path of their source.
+    components: HashMap<&'r str, StoredFile>,
+}
+
+impl<'r> Maker<'r> {
+    fn new(
+        app: &'r App,
+        number: i64,
+        manifest: &'r Manifest,
+        files: &Files,
+        server: &ServerFacts,
+    ) -> Maker<'r> {
+        let components = manifest.components().into_iter();
+        Maker {
+            app,
+            number,
+            config: &manifest.config,
+            environment: environment(app, server, &manifest.config),
+            secrets: app.secrets.load_full(),
+            buckets: manifest.buckets.iter().cloned().collect(),
+            components: components
+                .filter_map(|component| {
+                    let file = files.get(&component_path(component.name))?;
+                    Some((component.path, *file))
+                })
+                .collect(),
+        }
+    }
+
+    fn deployed(&self, declared: &manifest::Entry) -> Result<Deployed, String> {
+        let app = self.app;
+        let said = |error: &dyn std::fmt::Display| format!("{declared}: {error}");
+        let file = self.components.get(declared.path.as_str());
+        let file = file.ok_or_else(|| said(&"its component is not in the bundle"))?;
+        let granted = declared
+            .secrets
+            .iter()
+            .map(|name| (name.clone(), self.secrets.get(name).cloned()));
+        let egress = Egress::parse(&declared.egress, app.egress.clone());
+        let entry = Entry {
+            app_id: app.id,
+            app: AppName::new(&app.name).map_err(|error| said(&error))?,
+            component: ComponentName::new(&declared.name).map_err(|error| said(&error))?,
+            kind: declared.kind,
+            revision: self.number as u64,
+            environment: self.environment.clone(),
+            config: self.config.clone(),
+            secrets: granted.collect(),
+            egress: egress
+                .map_err(|faults| faults.iter().map(|fault| said(fault)).collect::<String>())?,
+            cache: app.cache.clone(),
+            data: Some(app.data.clone()),
+            files: app.files.clone(),
+            buckets: self.buckets.clone(),
+            messages: app.messages.clone(),
+            memory: app.memory.clone(),
+            limits: host_limits(&declared.limits),
+        };
+        Ok(Deployed {
+            name: declared.name.clone(),
+            limits: declared.limits.clone(),
+            entry: Arc::new(entry),
+            digest: file.digest,
+            wasm: app.blob(file.digest),
+            target: ArcSwapOption::empty(),
+            called: AtomicBool::new(true),
+            app: app.guests.clone(),
+        })
+    }
+}
+
+impl Trigger {
+    /// Whether nothing else may change between what it reads and the write it stands before.
+    pub fn serializable(&self) -> bool {
+        self.when == When::Before { serializable: true }
+    }
+}
+
+impl Deployed {
     /// What its invocations have in common.
     pub fn entry(&self) -> &Arc<Entry> {
         &self.entry
     }
 
-    /// The function ready to invoke; loads its component the first time.
+    /// The entry ready to invoke; loads its component the first time.
     ///
     /// # Errors
-    /// [`ArtifactError`] when the component can neither be loaded nor compiled.
+    /// [`ArtifactError`] when the component can neither be loaded nor compiled, or has no such handler.
     pub async fn target(&self, components: &Components) -> Result<Arc<Target>, ArtifactError> {
         self.called.store(true, Ordering::Relaxed);
         if let Some(target) = self.target.load_full() {
             return Ok(target);
         }
         let code = components.load(self.digest, &self.wasm).await?;
+        components::must_serve(&code, self.entry.kind)?;
         let target = Arc::new(Target {
             entry: self.entry.clone(),
             limits: self.limits.clone(),

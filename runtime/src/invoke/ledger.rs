@@ -4,9 +4,11 @@
 //! set. So the price of host calls is kept here as a debt, and the fuel is set once for each poll at
 //! most: a guest that does nothing but call the host pauses as often as one that computes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use pumice_host_api::HostCtx;
+use pumice_host_api::{Budget, HostCtx};
 use wasmtime::{CallHook, Store, StoreContextMut, Trap};
 
 use crate::limits::FUEL_YIELD_INTERVAL;
@@ -15,8 +17,9 @@ use crate::limits::FUEL_YIELD_INTERVAL;
 const REST: u64 = 50_000;
 
 /// One invocation's debt. Only the task that polls the guest touches it.
-#[derive(Default)]
 pub struct Ledger {
+    /// What those that the guest causes may use.
+    budget: Arc<Budget>,
     polls: AtomicU32,
     /// The poll in which `owed` was last settled.
     settled_in: AtomicU32,
@@ -26,8 +29,19 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Notes that the guest is about to be polled.
-    pub fn begin_poll(&self) {
+    pub fn new(budget: Arc<Budget>) -> Ledger {
+        Ledger {
+            budget,
+            polls: AtomicU32::new(0),
+            settled_in: AtomicU32::new(0),
+            owed: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the guest is about to be polled, having used `cpu`.
+    pub fn begin_poll(&self, cpu: Duration) {
+        self.budget.set_cpu_used(cpu);
         self.polls
             .store(self.polls.load(Relaxed).wrapping_add(1), Relaxed);
     }
@@ -46,8 +60,10 @@ impl Ledger {
             CallHook::ReturningFromHost => {}
             CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
         }
-        let owed = self.owed.load(Relaxed) + store.data_mut().take_pending_fuel();
+        let spent = store.data_mut().take_pending_fuel() + self.budget.take_spent();
+        let owed = self.owed.load(Relaxed) + spent;
         let left = store.get_fuel()?;
+        self.budget.set_fuel_left(left.saturating_sub(owed));
         if owed >= left {
             self.owed.store(owed, Relaxed);
             return Err(Trap::OutOfFuel.into());

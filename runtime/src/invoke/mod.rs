@@ -4,6 +4,7 @@
 //! became of it. Every kind of entry goes the same way; nothing outside this module calls a guest.
 
 pub mod admission;
+pub mod call;
 mod ledger;
 
 use std::future::{Future, poll_fn};
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use pumice_host_api::bindings::{IncomingHandlerIndex, IncomingRequest, ResponseOutparam};
+use pumice_host_api::bindings::{Handlers, IncomingRequest, ResponseOutparam};
 use pumice_host_api::{
-    Caller, Entry, Exceeded, GuestBody, HostCtx, IncomingBody, InvocationId, LogSink,
-    ResponseHandle,
+    Budget, Caller, Entry, Exceeded, GuestBody, HostCtx, IncomingBody, InvocationId, LogSink,
+    ResponseHandle, Standing,
 };
 use rustix::thread::ClockId;
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use self::admission::{AppShare, Gate, Pass, Refused, Slices, Turns};
+use self::call::{Answer, Call, Export};
 use self::ledger::Ledger;
 use crate::limits::{self, Limits};
 use crate::logs::{self, Logs, Record};
@@ -56,10 +58,10 @@ pub struct AppGuests {
     pub sampler: Sampler,
 }
 
-/// A component ready to instantiate, and its handler's place in it.
+/// A component ready to instantiate, and where its handlers are.
 pub struct LoadedComponent {
     pub pre: InstancePre<HostCtx>,
-    pub handler: IncomingHandlerIndex,
+    pub handlers: Handlers,
 }
 
 /// The body of a function's response.
@@ -117,7 +119,9 @@ impl Invoker {
             Ok(passes) => passes,
             Err(error) => return Err(self.refused(&target.entry, request_id, error)),
         };
-        let mut invocation = Invocation::new(self.clone(), target, caller, request_id, passes);
+        let standing = Standing::request(caller, InvocationId(request_id.uuid()));
+        let mut invocation =
+            Invocation::new(self.clone(), target, standing, request_id, Some(passes));
         let (request, outparam, handle) = match invocation.prepare(request) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -127,7 +131,7 @@ impl Invoker {
             }
         };
         let span = invocation.span();
-        let call = Call::Function { request, outparam };
+        let call = Export::Function { request, outparam };
         let mut guest = Box::pin(invocation.run(call).instrument(span));
 
         // Most guests end in their first poll, head and body complete: no task, no channel.
@@ -147,7 +151,7 @@ impl Invoker {
         .await;
         let (head, ended) = match (head, ended) {
             (head, Some((invocation, result))) => {
-                let head = result.and_then(|()| head.map_err(InvokeError::NoResponse));
+                let head = result.and_then(|_| head.map_err(InvokeError::NoResponse));
                 invocation.finish(head.as_ref().err().cloned());
                 (head?, true)
             }
@@ -176,6 +180,63 @@ impl Invoker {
             body,
             guest: Running { task, handle },
         }))
+    }
+
+    /// Calls a trigger, a procedure or a script, and waits for its end.
+    ///
+    /// A nested invocation, one whose `standing` has a budget, runs on its root's ticket: it is not
+    /// queued, takes no turns of its own, and gets the smaller of its limits and what the root has left.
+    ///
+    /// # Errors
+    /// Every [`InvokeError`].
+    pub async fn call(
+        self: &Arc<Invoker>,
+        target: Arc<Target>,
+        standing: Standing,
+        request_id: RequestId,
+        call: Call,
+    ) -> Result<Answer, InvokeError> {
+        let ticket = match &standing.budget {
+            Some(_) => None,
+            None => Some(self.ticket(&target, request_id).await?),
+        };
+        self.call_with(ticket, target, standing, request_id, call)
+            .await
+    }
+
+    /// A place for one root invocation, for those who must have it before they open a transaction.
+    ///
+    /// # Errors
+    /// [`InvokeError::Overloaded`].
+    pub async fn ticket(
+        &self,
+        target: &Target,
+        request_id: RequestId,
+    ) -> Result<Ticket, InvokeError> {
+        match self.admit(&target.app.share).await {
+            Ok(passes) => Ok(Ticket(passes)),
+            Err(error) => Err(self.refused(&target.entry, request_id, error)),
+        }
+    }
+
+    /// As [`call`](Self::call), with the place that a root invocation has already.
+    ///
+    /// # Errors
+    /// Every [`InvokeError`].
+    pub async fn call_with(
+        self: &Arc<Invoker>,
+        ticket: Option<Ticket>,
+        target: Arc<Target>,
+        standing: Standing,
+        request_id: RequestId,
+        call: Call,
+    ) -> Result<Answer, InvokeError> {
+        let passes = ticket.map(|Ticket(passes)| passes);
+        let invocation = Invocation::new(self.clone(), target, standing, request_id, passes);
+        let span = invocation.span();
+        let (invocation, result) = invocation.run(call.into_export()).instrument(span).await;
+        invocation.finish(result.as_ref().err().cloned());
+        result
     }
 
     /// Records an invocation that never began, and returns why.
@@ -216,13 +277,8 @@ impl Invoker {
     }
 }
 
-/// The export to call, with its arguments.
-enum Call {
-    Function {
-        request: Resource<IncomingRequest>,
-        outparam: Resource<ResponseOutparam>,
-    },
-}
+/// A place behind both gates, given back when dropped.
+pub struct Ticket((Pass, Pass));
 
 /// One entry into guest code, from admission to its record.
 struct Invocation {
@@ -230,31 +286,45 @@ struct Invocation {
     target: Arc<Target>,
     invoker: Arc<Invoker>,
     ledger: Arc<Ledger>,
+    /// Its own limits, or what is left of its root's.
+    limits: Limits,
+    /// The root's, when this invocation is nested.
+    nested_in: Option<Arc<Budget>>,
     request_id: RequestId,
     began: Instant,
     cpu: Duration,
     recorded: bool,
-    _passes: (Pass, Pass),
+    _passes: Option<(Pass, Pass)>,
 }
 
 impl Invocation {
     fn new(
         invoker: Arc<Invoker>,
         target: Arc<Target>,
-        caller: Caller,
+        mut standing: Standing,
         request_id: RequestId,
-        passes: (Pass, Pass),
+        passes: Option<(Pass, Pass)>,
     ) -> Invocation {
-        let id = InvocationId(request_id.uuid());
-        let context = HostCtx::new(target.entry.clone(), caller, id, invoker.guest_log.clone());
+        let began = Instant::now();
+        let mut limits = target.limits.clone();
+        let nested_in = standing.budget.take();
+        if let Some(root) = &nested_in {
+            limits.fuel = limits.fuel.min(root.fuel_left());
+            limits.cpu = limits.cpu.min(root.cpu_left());
+            let left = root.wall_until().saturating_duration_since(began);
+            limits.wall = limits.wall.min(left);
+        }
+        let budget = Arc::new(Budget::new(limits.fuel, limits.cpu, began + limits.wall));
+        standing.budget = Some(budget.clone());
+        let log = invoker.guest_log.clone();
+        let context = HostCtx::new(target.entry.clone(), standing, log);
         let mut store = Store::new(&invoker.engine, context);
         store.limiter(|context| context.limiter());
         // What one host call may bring in at once; the sum over all calls is the host's own limit.
-        store
-            .set_hostcall_fuel(HOST_CALL_BYTES_AT_ONCE.min(target.limits.host_call_bytes as usize));
+        store.set_hostcall_fuel(HOST_CALL_BYTES_AT_ONCE.min(limits.host_call_bytes as usize));
         // The guest's own resources and those that only wasmtime knows of.
-        store.set_max_component_handles(target.limits.handles as usize);
-        let ledger = Arc::new(Ledger::default());
+        store.set_max_component_handles(limits.handles as usize);
+        let ledger = Arc::new(Ledger::new(budget));
         let charged = ledger.clone();
         store.call_hook(move |store, hook| charged.hook(store, hook));
         Invocation {
@@ -262,8 +332,10 @@ impl Invocation {
             target,
             invoker,
             ledger,
+            limits,
+            nested_in,
             request_id,
-            began: Instant::now(),
+            began,
             cpu: Duration::ZERO,
             recorded: false,
             _passes: passes,
@@ -300,7 +372,7 @@ impl Invocation {
     }
 
     /// Runs the guest to its end. Dropped before that, it records a cancellation.
-    async fn run(mut self, call: Call) -> (Invocation, Result<(), InvokeError>) {
+    async fn run(mut self, call: Export) -> (Invocation, Result<Answer, InvokeError>) {
         let result = match self.metered(call).await {
             Ok(ended) => ended.map_err(|error| self.classify(&error)),
             Err(limit) => Err(InvokeError::Limit(limit)),
@@ -314,8 +386,8 @@ impl Invocation {
     }
 
     /// The guest's own end, or the clock that stopped it.
-    async fn metered(&mut self, call: Call) -> Result<wasmtime::Result<()>, Limit> {
-        let limits = &self.target.limits;
+    async fn metered(&mut self, call: Export) -> Result<wasmtime::Result<Answer>, Limit> {
+        let limits = &self.limits;
         let fuel = self.store.set_fuel(limits.fuel);
         let fuel = fuel.and_then(|()| {
             self.store
@@ -331,6 +403,8 @@ impl Invocation {
             wall: None,
             wall_until: self.began + limits.wall,
             turns: None,
+            // Its root's poll is around each of its own: the root takes the turns.
+            takes_turns: self.nested_in.is_none(),
             app: &self.target.app.share,
             node: &self.invoker.slices,
         };
@@ -338,10 +412,38 @@ impl Invocation {
         let store = &mut self.store;
         let mut guest = pin!(async move {
             let instance = code.pre.instantiate_async(&mut *store).await?;
+            let handlers = &code.handlers;
             match call {
-                Call::Function { request, outparam } => {
-                    let handle = code.handler.load(&mut *store, &instance)?;
-                    handle.call_async(&mut *store, (request, outparam)).await
+                Export::Function { request, outparam } => {
+                    let handler = handlers.http.as_ref().ok_or_else(no_handler)?;
+                    let handle = handler.load(&mut *store, &instance)?;
+                    handle.call_async(&mut *store, (request, outparam)).await?;
+                    Ok(Answer::Done)
+                }
+                Export::Check(batch) => {
+                    let handler = handlers.before.as_ref().ok_or_else(no_handler)?;
+                    let guest = handler.load(&mut *store, &instance)?;
+                    let verdicts = guest.call_check(&mut *store, &batch).await?;
+                    Ok(Answer::Verdicts(
+                        verdicts.into_iter().map(call::verdict).collect(),
+                    ))
+                }
+                Export::React(batch) => {
+                    let handler = handlers.after.as_ref().ok_or_else(no_handler)?;
+                    let guest = handler.load(&mut *store, &instance)?;
+                    Ok(Answer::Ended(guest.call_react(&mut *store, &batch).await?))
+                }
+                Export::Procedure(arguments) => {
+                    let handler = handlers.procedure.as_ref().ok_or_else(no_handler)?;
+                    let guest = handler.load(&mut *store, &instance)?;
+                    Ok(call::returned(
+                        guest.call_call(&mut *store, &arguments).await?,
+                    ))
+                }
+                Export::Script(job) => {
+                    let handler = handlers.script.as_ref().ok_or_else(no_handler)?;
+                    let guest = handler.load(&mut *store, &instance)?;
+                    Ok(Answer::Ended(guest.call_run(&mut *store, &job).await?))
                 }
             }
         });
@@ -399,15 +501,18 @@ impl Invocation {
     fn record(&mut self, error: Option<InvokeError>) {
         self.recorded = true;
         let usage = self.store.data().usage();
+        let fuel = self
+            .limits
+            .fuel
+            .saturating_sub(self.ledger.left(&self.store));
+        if let Some(root) = &self.nested_in {
+            root.spend(fuel);
+        }
         let outcome = Outcome {
             entry: self.target.entry.clone(),
             request_id: self.request_id,
             error,
-            fuel: self
-                .target
-                .limits
-                .fuel
-                .saturating_sub(self.ledger.left(&self.store)),
+            fuel,
             cpu: self.cpu,
             wall: self.began.elapsed(),
             memory_peak_bytes: usage.memory_peak_bytes as u64,
@@ -424,6 +529,11 @@ impl Invocation {
             self.invoker.metering.record(&outcome);
         }
     }
+}
+
+/// A deployment checks that a component exports what its entry calls.
+fn no_handler() -> wasmtime::Error {
+    wasmtime::format_err!("the component does not export this handler")
 }
 
 impl Drop for Invocation {
@@ -467,6 +577,7 @@ struct Meters<'i> {
     wall: Option<Pin<Box<tokio::time::Sleep>>>,
     wall_until: Instant,
     turns: Option<Pin<Box<Turns>>>,
+    takes_turns: bool,
     app: &'i AppShare,
     node: &'i Slices,
 }
@@ -482,7 +593,7 @@ impl Meters<'_> {
         {
             return Poll::Ready(Err(Limit::Wall));
         }
-        let _turn = if *self.cpu > admission::BRIEF {
+        let _turn = if self.takes_turns && *self.cpu > admission::BRIEF {
             let turns = self
                 .turns
                 .get_or_insert_with(|| Box::pin(Turns::new(self.app, self.node)));
@@ -493,7 +604,7 @@ impl Meters<'_> {
         } else {
             None
         };
-        self.ledger.begin_poll();
+        self.ledger.begin_poll(*self.cpu);
         let polled = if self.wall.is_none() {
             let before = Instant::now();
             let polled = guest.poll(cx);

@@ -1,4 +1,5 @@
 //! What Pumice has built in.
 
 pub mod auth;
+pub mod dbapi;
 pub mod platform;

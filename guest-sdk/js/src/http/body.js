@@ -1,8 +1,8 @@
 // Bodies across the boundary: `wasi:io` streams on one side, chunks on the other.
 
 import { OutgoingBody } from 'wasi:http/types'
+import { pour } from '../io.js'
 import { isIdle, wait } from '../loop.js'
-import { chunkBytes } from '../web/body.js'
 import { decode, join } from '../web/text.js'
 
 const READ_BYTES_MAX = 65536
@@ -113,53 +113,12 @@ export class IncomingContent {
  */
 export function sendContent(body, content) {
   const stream = body.write()
-  if (content instanceof Uint8Array) {
-    const open = content.length === 0 || write(stream, content, 0)
-    if (typeof open === 'boolean') return finish(body, stream, open)
-    return open.then((stillOpen) => finish(body, stream, stillOpen))
-  }
-  return sendChunks(body, stream, content)
-}
-
-async function sendChunks(body, stream, chunks) {
-  let open = true
-  for await (const chunk of chunks) {
-    open = (await write(stream, chunkBytes(chunk), 0)) && flush(stream)
-    if (!open) break
-  }
-  finish(body, stream, open)
+  const open = pour(stream, content)
+  if (typeof open === 'boolean') return finish(body, stream, open)
+  return open.then((stillOpen) => finish(body, stream, stillOpen))
 }
 
 function finish(body, stream, open) {
   stream[Symbol.dispose]()
   if (open) OutgoingBody.finish(body, null)
-}
-
-/** Writes `bytes` from `at` on; whether the other side is still there, or a promise of that. */
-function write(stream, bytes, at) {
-  try {
-    while (at < bytes.length) {
-      const permit = stream.checkWrite()
-      if (permit === 0) return wait(stream.subscribe()).then(() => write(stream, bytes, at))
-      stream.write(at === 0 && permit >= bytes.length ? bytes : bytes.slice(at, at + permit))
-      at += permit
-    }
-    return true
-  } catch (error) {
-    return whenGone(error)
-  }
-}
-
-function flush(stream) {
-  try {
-    stream.flush()
-    return true
-  } catch (error) {
-    return whenGone(error)
-  }
-}
-
-function whenGone(error) {
-  if (error.payload?.tag === undefined) throw error
-  return false
 }

@@ -1,12 +1,12 @@
 import * as host from 'pumice:platform/identity'
 import { asking } from '../errors.js'
+import { callerFrom } from '../caller.js'
 import { needHost } from '../phase.js'
 
 export const identity = {
   caller() {
     needHost('identity.caller')
-    const { role, userId, claims } = host.caller()
-    return { role, userId, claims: JSON.parse(claims) }
+    return callerFrom(host.caller())
   },
 
   app() {

@@ -3,13 +3,9 @@ use std::mem::ManuallyDrop;
 
 use serde::de::DeserializeOwned;
 use wasip2::http::types::{IncomingBody, InputStream};
-use wasip2::io::streams::StreamError;
 
+use crate::stream::{self, CHUNK_BYTES_MAX};
 use crate::{Error, Result};
-
-/// The most bytes one read asks the host for: large enough that a big body takes few calls, small enough
-/// that reading does not grow the memory a function starts with.
-const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 /// A body that arrives. Each part is read once, as it comes.
 pub struct Body {
@@ -116,25 +112,14 @@ impl Body {
     }
 
     fn next_from_host(&mut self, len: usize) -> io::Result<Option<Vec<u8>>> {
-        loop {
-            let State::Open(open) = &self.state else {
-                return Ok(None);
-            };
-            match open.stream.blocking_read(len as u64) {
-                // A host may wake a reader with nothing to read.
-                Ok(chunk) if chunk.is_empty() => {}
-                Ok(chunk) => return Ok(Some(chunk)),
-                Err(StreamError::Closed) => {
-                    self.state = State::Ended;
-                    return Ok(None);
-                }
-                Err(StreamError::LastOperationFailed(error)) => {
-                    let message = error.to_debug_string();
-                    self.state = State::Ended;
-                    return Err(io::Error::other(message));
-                }
-            }
+        let State::Open(open) = &self.state else {
+            return Ok(None);
+        };
+        let chunk = stream::chunk(&open.stream, len);
+        if !matches!(chunk, Ok(Some(_))) {
+            self.state = State::Ended;
         }
+        chunk
     }
 
     /// Leaves the resources to the end of the instance, which takes them all at once: giving them back one

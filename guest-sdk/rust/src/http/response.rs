@@ -5,9 +5,9 @@ use serde::Serialize;
 use wasip2::http::types::{
     IncomingRequest, OutgoingBody, OutgoingResponse, OutputStream, ResponseOutparam,
 };
-use wasip2::io::streams::StreamError;
 
 use super::{Headers, Request};
+use crate::stream::{self, write_error};
 use crate::{Error, Result};
 
 /// The most `blocking-write-and-flush` takes in one call. Source: `wasi:io/streams`.
@@ -174,29 +174,11 @@ impl BodyWriter {
 /// `flush` or until there is enough of it.
 impl io::Write for BodyWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            let room = self.stream.check_write().map_err(write_error)?;
-            if room > 0 {
-                let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                self.stream.write(&bytes[..len]).map_err(write_error)?;
-                return Ok(len);
-            }
-            self.stream.subscribe().block();
-        }
+        stream::write(&self.stream, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.blocking_flush().map_err(write_error)
-    }
-}
-
-fn write_error(error: StreamError) -> io::Error {
-    match error {
-        StreamError::Closed => io::ErrorKind::BrokenPipe.into(),
-        StreamError::LastOperationFailed(error) => io::Error::other(error.to_debug_string()),
     }
 }
 
@@ -271,8 +253,7 @@ pub fn answer<R: IntoResponse>(
     response: ResponseOutparam,
     function: impl FnOnce(Request) -> R,
 ) {
-    #[cfg(feature = "log-crate")]
-    crate::log::receive_log_crate();
+    crate::begin();
     let answer = function(Request::from_host(request)).into_response();
     match answer.send(response) {
         Ok(()) => {}

@@ -30,12 +30,21 @@ pub fn admit(keys: &AppKeys, access: Access, headers: &HeaderMap) -> Result<Call
         (Access::Public, found) => return Ok(found.unwrap_or_else(|_| anonymous())),
         (_, found) => found?,
     };
+    permit(access, &caller)?;
+    Ok(caller)
+}
+
+/// Whether `caller` may call an entry with this `access`.
+///
+/// # Errors
+/// [`AuthError::Denied`] with what would be enough.
+pub fn permit(access: Access, caller: &Caller) -> Result<(), AuthError> {
     match (access, &caller.role) {
         (Access::Service, role) if *role != Role::ServiceRole => {
             Err(AuthError::Denied("the service_role key"))
         }
         (Access::Authenticated, Role::Anon) => Err(AuthError::Denied("a signed-in user")),
-        _ => Ok(caller),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The platform's own data: apps, their keys and secrets, their revisions; and the deployment that
 //! turns an uploaded bundle into what is served.
 
+pub mod databases;
 pub mod routes;
 mod sql;
 
@@ -11,19 +12,22 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{SecondsFormat, Utc};
 use pumice_host_api::AppId;
+use pumice_host_api::data::DataError;
+use pumice_host_api::data::ddl::MigrationFile;
+use pumice_host_api::data::migrate::{MigrateError, Migrations};
 use serde::Serialize;
 
 pub use self::sql::{AppRow, RevisionRow};
 
+use self::databases::Databases;
 use self::sql::Sql;
 use crate::digest::Digest;
 use crate::engine::artifact::ArtifactError;
 use crate::engine::check::{self, CheckError};
-use crate::functions::components::Components;
+use crate::functions::bundle::{self, Files, Layout, Part, StoredFile, component_path};
+use crate::functions::components::{self, Components};
 use crate::functions::manifest::{self, Fault, Manifest};
-use crate::functions::{
-    App, Files, PUBLIC, Registry, Revision, ServerFacts, app_folder, component_path,
-};
+use crate::functions::{About, App, Registry, Revision, ServerFacts, app_folder};
 use crate::keyring::{Keyring, Unsealable};
 use crate::limits;
 use crate::logs::Logs;
@@ -42,10 +46,14 @@ pub enum PlatformError {
     TooManyApps(usize),
     #[error("pumice.toml has {} fault(s)", .0.len())]
     Manifest(Vec<Fault>),
-    #[error("`{0}` is no path of a bundle; files are components/<name>.wasm and public/…")]
+    #[error(
+        "`{0}` is no path of a bundle; files are components/<name>.wasm, migrations/<name>.sql, seed.sql and public/…"
+    )]
     InvalidPath(String),
     #[error("the bundle has {0} files; {max} are the most", max = limits::REVISION_FILES_MAX)]
     TooManyFiles(usize),
+    #[error("the bundle has {0} migrations; {max} are the most", max = limits::MIGRATIONS_MAX)]
+    TooManyMigrations(usize),
     #[error("`{path}` has {bytes} bytes; {max} are the most")]
     FileTooLarge { path: String, bytes: u64, max: u64 },
     /// The bundle names content that was not uploaded yet.
@@ -53,14 +61,12 @@ pub enum PlatformError {
     MissingBlobs(Vec<Digest>),
     #[error("what was sent is not what its digest says; send it again")]
     WrongDigest,
-    #[error("function `{function}`: {reason}")]
-    Component {
-        function: String,
-        reason: CheckError,
-    },
-    #[error("function `{function}`: {reason}")]
+    /// `entry` as messages call it: ``function `hello` ``.
+    #[error("{entry}: {reason}")]
+    Component { entry: String, reason: CheckError },
+    #[error("{entry}: {reason}")]
     Artifact {
-        function: String,
+        entry: String,
         reason: ArtifactError,
     },
     #[error("there is no revision {0} to go back to; `pumice apps list` shows the active one")]
@@ -79,6 +85,15 @@ pub enum PlatformError {
     BadRequest(String),
     #[error("the body is larger than this route takes; a file has at most {max} bytes", max = limits::STATIC_FILE_BYTES_MAX)]
     BodyTooLarge,
+    /// A migration or seed that did not run: file, line, statement.
+    #[error("{0}")]
+    Migration(String),
+    #[error(
+        "the app's database is on PostgreSQL; start the server with the --database-url it was made with"
+    )]
+    NoCluster,
+    #[error(transparent)]
+    Data(#[from] DataError),
     #[error("the system database failed")]
     Database(#[from] sqlx::Error),
     #[error("the data folder failed")]
@@ -98,12 +113,16 @@ pub struct Deployed {
     pub revision: i64,
     /// Components that had to be compiled; the others were known already.
     pub compiled: usize,
+    /// Migrations that ran, and `seed.sql` if it did.
+    pub migrated: Vec<String>,
     pub functions: Vec<String>,
 }
 
 /// The apps of this server.
 pub struct Platform {
     sql: Sql,
+    databases: Databases,
+    hooks: Hooks,
     keyring: Keyring,
     registry: Arc<Registry>,
     components: Arc<Components>,
@@ -113,8 +132,13 @@ pub struct Platform {
     node: limits::Node,
 }
 
+/// Called for each app before it is served: gives its data path the app's triggers.
+pub type Hooks = Box<dyn Fn(&Arc<App>) + Send + Sync>;
+
 /// What a platform works with.
 pub struct Parts {
+    pub databases: Databases,
+    pub hooks: Hooks,
     pub keyring: Keyring,
     pub registry: Arc<Registry>,
     pub components: Arc<Components>,
@@ -124,6 +148,23 @@ pub struct Parts {
     pub node: limits::Node,
 }
 
+impl From<MigrateError> for PlatformError {
+    fn from(error: MigrateError) -> PlatformError {
+        match error {
+            // What cannot be reached is ours; everything else is in the file.
+            MigrateError::Data(error @ (DataError::Unavailable(_) | DataError::Internal(_))) => {
+                PlatformError::Data(error)
+            }
+            MigrateError::Data(DataError::Sql(fault)) => {
+                let details = fault.details.map(|details| format!("; {details}"));
+                PlatformError::Migration(fault.message + &details.unwrap_or_default())
+            }
+            MigrateError::Data(error) => PlatformError::Migration(error.to_string()),
+            MigrateError::Fault(fault) => PlatformError::Migration(fault.to_string()),
+        }
+    }
+}
+
 impl Platform {
     /// Opens the system database and puts every app's active revision into the registry.
     ///
@@ -131,6 +172,8 @@ impl Platform {
     /// When the data folder, the database or the keys cannot be read.
     pub async fn open(parts: Parts) -> Result<Platform, PlatformError> {
         let Parts {
+            databases,
+            hooks,
             keyring,
             registry,
             components,
@@ -142,6 +185,8 @@ impl Platform {
         let sql = Sql::open(&data.join("system.db")).await?;
         let platform = Platform {
             sql,
+            databases,
+            hooks,
             keyring,
             registry,
             components,
@@ -177,7 +222,9 @@ impl Platform {
                     ),
                 }
             }
-            apps.push(Arc::new(app));
+            let app = Arc::new(app);
+            (self.hooks)(&app);
+            apps.push(app);
         }
         self.sweep_folders(&apps).await?;
         self.registry.extend(apps);
@@ -229,7 +276,9 @@ impl Platform {
         let keys = StoredKeys::generate(id, extract::now())?;
         let plain =
             serde_json::to_vec(&keys).map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let database = self.databases.create(id, &self.keyring).await?;
         let row = AppRow {
+            database,
             id,
             name: name.to_owned(),
             revision: 0,
@@ -250,6 +299,7 @@ impl Platform {
                 other => other,
             })?;
         let app = Arc::new(self.app_from(&row)?);
+        (self.hooks)(&app);
         self.registry.insert(app.clone());
         Ok(app)
     }
@@ -263,6 +313,7 @@ impl Platform {
         let _deploying = app.deploying.lock().await;
         self.sql.delete_app(app.id).await?;
         self.registry.remove(&app);
+        self.databases.drop(app.id, &app.data).await?;
         self.logs.forget(app.id).await;
         tokio::fs::remove_dir_all(&app.folder).await?;
         Ok(())
@@ -301,11 +352,13 @@ impl Platform {
         app: &Arc<App>,
         manifest_text: &str,
         files: Files,
+        seed: bool,
     ) -> Result<Deployed, PlatformError> {
         let _one = app.deploying.lock().await;
         let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
         self.check_files(app, &manifest, &files).await?;
         let compiled = self.prepare_all(app, &manifest, &files).await?;
+        let migrated = self.migrate(app, &files, seed).await?;
         let number = self.sql.last_revision(app.id).await? + 1;
         let revision = self.build_revision(app, number, &manifest, &files)?;
         revision.warm(&self.components).await;
@@ -325,14 +378,45 @@ impl Platform {
         let functions = manifest
             .functions
             .into_iter()
-            .map(|function| function.name)
+            .map(|function| function.entry.name)
             .collect();
         Ok(Deployed {
             app: app.name.clone(),
             revision: number,
             compiled,
+            migrated,
             functions,
         })
+    }
+
+    /// Runs the bundle's migrations that have not run yet, and its seed if `seed` says so. They come
+    /// last of what can fail: when they are done, the revision is switched to.
+    async fn migrate(
+        &self,
+        app: &App,
+        files: &Files,
+        seed: bool,
+    ) -> Result<Vec<String>, PlatformError> {
+        let mut migrations = Migrations::default();
+        for (name, file) in bundle::migrations(files) {
+            let name = name.strip_prefix(bundle::MIGRATIONS).unwrap_or(&name);
+            migrations.files.push(MigrationFile {
+                name: name.to_owned(),
+                source: self.sql_text(app, file).await?,
+            });
+        }
+        if let Some(file) = files.get(bundle::SEED)
+            && seed
+        {
+            migrations.seed = Some(self.sql_text(app, *file).await?);
+        }
+        self.databases.migrate(app.id, &app.data, migrations).await
+    }
+
+    async fn sql_text(&self, app: &App, file: StoredFile) -> Result<String, PlatformError> {
+        let bytes = tokio::fs::read(app.blob(file.digest)).await?;
+        String::from_utf8(bytes)
+            .map_err(|_| PlatformError::Migration("an SQL file is not UTF-8".to_owned()))
     }
 
     /// Checks and compiles every component of a revision; returns how many had to be compiled.
@@ -342,15 +426,22 @@ impl Platform {
         manifest: &Manifest,
         files: &Files,
     ) -> Result<usize, PlatformError> {
-        let mut compiled = 0;
-        let mut checked = BTreeSet::new();
-        for function in &manifest.functions {
-            let Some(file) = files.get(&component_path(&function.name)) else {
+        // Different sources may be the same bytes.
+        let mut components: Vec<(Digest, Vec<&manifest::Entry>)> = Vec::new();
+        let mut places = HashMap::new();
+        for component in manifest.components() {
+            let Some(file) = files.get(&component_path(component.name)) else {
                 continue;
             };
-            if checked.insert(file.digest) {
-                compiled += usize::from(self.prepare(app, &function.name, file.digest).await?);
+            let place = *places.entry(file.digest).or_insert(components.len());
+            match components.get_mut(place) {
+                Some((_, entries)) => entries.extend(component.entries),
+                None => components.push((file.digest, component.entries)),
             }
+        }
+        let mut compiled = 0;
+        for (digest, entries) in components {
+            compiled += usize::from(self.prepare(app, &entries, digest).await?);
         }
         Ok(compiled)
     }
@@ -364,23 +455,17 @@ impl Platform {
         if files.len() > limits::REVISION_FILES_MAX {
             return Err(PlatformError::TooManyFiles(files.len()));
         }
+        let layout = Layout::of(manifest);
         let mut missing = BTreeSet::new();
+        let mut migrations = 0;
         for (path, file) in files {
-            let component = manifest
-                .functions
-                .iter()
-                .any(|function| *path == component_path(&function.name));
-            let clean = !path.contains('\\')
-                && !path.contains('\0')
-                && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
-            if !clean || !(component || path.starts_with(PUBLIC)) {
-                return Err(PlatformError::InvalidPath(path.clone()));
+            let part = layout.part(path);
+            let part = part.ok_or_else(|| PlatformError::InvalidPath(path.clone()))?;
+            migrations += usize::from(part == Part::Migration);
+            if migrations > limits::MIGRATIONS_MAX {
+                return Err(PlatformError::TooManyMigrations(migrations));
             }
-            let max = if component {
-                limits::COMPONENT_BYTES_MAX
-            } else {
-                limits::STATIC_FILE_BYTES_MAX
-            };
+            let max = part.bytes_max();
             if file.size > max {
                 return Err(PlatformError::FileTooLarge {
                     path: path.clone(),
@@ -398,23 +483,18 @@ impl Platform {
                 Err(_) => drop(missing.insert(file.digest)),
             }
         }
-        let absent = manifest
-            .functions
-            .iter()
-            .filter(|function| !files.contains_key(&component_path(&function.name)));
-        let faults: Vec<Fault> = absent
-            .map(|function| Fault {
-                line: 1,
-                message: format!(
-                    "function `{}` has no component in the bundle",
-                    function.name
-                ),
-                fix: format!(
-                    "upload {}; `pumice push` does",
-                    component_path(&function.name)
-                ),
-            })
-            .collect();
+        let mut faults = Vec::new();
+        for component in manifest.components() {
+            let path = component_path(component.name);
+            if !files.contains_key(&path) {
+                let entries = component.entries.iter();
+                faults.extend(entries.map(|entry| Fault {
+                    line: 1,
+                    message: format!("{entry} has no component in the bundle"),
+                    fix: format!("upload {path}; `pumice push` does"),
+                }));
+            }
+        }
         if !faults.is_empty() {
             return Err(PlatformError::Manifest(faults));
         }
@@ -424,24 +504,34 @@ impl Platform {
         Ok(())
     }
 
-    /// Checks, compiles and loads one component; says whether it had to be compiled.
+    /// Checks, compiles and loads the component of `entries`; says whether it had to be compiled.
     async fn prepare(
         &self,
         app: &App,
-        function: &str,
+        entries: &[&manifest::Entry],
         digest: Digest,
     ) -> Result<bool, PlatformError> {
         let path = app.blob(digest);
         let bytes = tokio::fs::read(&path).await?;
-        let checked = tokio::task::spawn_blocking(move || check::function(&bytes))
+        let checked = tokio::task::spawn_blocking(move || check::component(&bytes))
             .await
             .map_err(std::io::Error::other)?;
-        checked.map_err(|reason| PlatformError::Component {
-            function: function.to_owned(),
+        // What is wrong with all of it is said of the first entry.
+        let first = entries.first().map(ToString::to_string);
+        let first = first.unwrap_or_default();
+        let exports = checked.map_err(|reason| PlatformError::Component {
+            entry: first.clone(),
             reason,
         })?;
+        for entry in entries {
+            let served = exports.must_serve(entry.kind);
+            served.map_err(|reason| PlatformError::Component {
+                entry: entry.to_string(),
+                reason,
+            })?;
+        }
         let refused = |reason| PlatformError::Artifact {
-            function: function.to_owned(),
+            entry: first.clone(),
             reason,
         };
         let compiled = self
@@ -449,7 +539,14 @@ impl Platform {
             .prepare(digest, &path)
             .await
             .map_err(refused)?;
-        self.components.load(digest, &path).await.map_err(refused)?;
+        let code = self.components.load(digest, &path).await.map_err(refused)?;
+        for entry in entries {
+            let served = components::must_serve(&code, entry.kind);
+            served.map_err(|reason| PlatformError::Artifact {
+                entry: entry.to_string(),
+                reason,
+            })?;
+        }
         Ok(compiled)
     }
 
@@ -564,15 +661,14 @@ impl Platform {
         let stored: StoredKeys = serde_json::from_slice(&plain)
             .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
         let folder = app_folder(&self.data, row.id);
-        Ok(App::new(
-            row.id,
-            row.name.clone(),
-            row.created_at.clone(),
-            AppKeys::new(stored)?,
-            folder,
-            &self.server,
-            &self.node,
-        ))
+        let data = self.databases.store(row.id, &row.database, &self.keyring)?;
+        let about = About {
+            id: row.id,
+            name: row.name.clone(),
+            created_at: row.created_at.clone(),
+            keys: AppKeys::new(stored)?,
+        };
+        Ok(App::new(about, folder, data, &self.server, &self.node))
     }
 
     fn open_secret(&self, id: AppId, name: &str, sealed: &[u8]) -> Result<String, PlatformError> {

@@ -82,7 +82,7 @@ fn shown(platform: &Platform, app: &App) -> Value {
         "created_at": app.created_at,
         "revision": revision.as_ref().map(|revision| revision.number),
         "functions": revision.as_ref().map_or_else(Vec::new, |revision| {
-            revision.functions().iter().map(|function| json!({ "name": function.name, "route": function.route })).collect()
+            revision.functions().iter().map(|function| json!({ "name": function.guest.name, "route": function.route })).collect()
         }),
         "anon_key": app.keys.anon(),
         "service_role_key": app.keys.service_role(),
@@ -139,6 +139,9 @@ async fn put_blob(
 struct Bundle {
     manifest: String,
     files: Files,
+    /// Whether `seed.sql` is to run, if it never has.
+    #[serde(default)]
+    seed: bool,
 }
 
 async fn deploy(
@@ -150,7 +153,7 @@ async fn deploy(
     let bundle: Bundle = parse(&body)?;
     let deployed = api
         .platform
-        .deploy(&app, &bundle.manifest, bundle.files)
+        .deploy(&app, &bundle.manifest, bundle.files, bundle.seed)
         .await?;
     Ok((StatusCode::CREATED, Json(deployed)))
 }

@@ -21,6 +21,15 @@ pub struct AppRow {
     pub signing_key: Vec<u8>,
     pub public_jwk: String,
     pub created_at: String,
+    pub database: DatabaseRow,
+}
+
+/// Where an app's own database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseRow {
+    Sqlite,
+    /// The password of its login role, sealed.
+    Postgres(Vec<u8>),
 }
 
 pub struct RevisionRow {
@@ -54,7 +63,10 @@ impl Sql {
     }
 
     async fn migrate(&self) -> Result<(), PlatformError> {
-        const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_platform.sql")];
+        const MIGRATIONS: &[&str] = &[
+            include_str!("../../../migrations/sqlite/0001_platform.sql"),
+            include_str!("../../../migrations/sqlite/0002_database.sql"),
+        ];
         let mut tx = self.pool.begin().await?;
         let done: i64 = sqlx::query_scalar("pragma user_version")
             .fetch_one(&mut *tx)
@@ -72,7 +84,7 @@ impl Sql {
 
     pub async fn apps(&self) -> Result<Vec<AppRow>, PlatformError> {
         let rows = sqlx::query(
-            "select id, name, revision, signing_key, public_jwk, created_at from app order by name",
+            "select id, name, revision, signing_key, public_jwk, created_at, engine, database_password from app order by name",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -94,13 +106,21 @@ impl Sql {
 
     pub async fn insert_app(&self, app: &AppRow) -> Result<(), PlatformError> {
         sqlx::query(
-            "insert into app (id, name, revision, signing_key, public_jwk, created_at) values ($1, $2, 0, $3, $4, $5)",
+            "insert into app (id, name, revision, signing_key, public_jwk, created_at, engine, database_password) values ($1, $2, 0, $3, $4, $5, $6, $7)",
         )
         .bind(app.id.to_string())
         .bind(&app.name)
         .bind(&app.signing_key)
         .bind(&app.public_jwk)
         .bind(&app.created_at)
+        .bind(match &app.database {
+            DatabaseRow::Sqlite => "sqlite",
+            DatabaseRow::Postgres(_) => "postgres",
+        })
+        .bind(match &app.database {
+            DatabaseRow::Sqlite => None,
+            DatabaseRow::Postgres(password) => Some(password),
+        })
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -248,6 +268,10 @@ fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
         signing_key: row.try_get("signing_key")?,
         public_jwk: row.try_get("public_jwk")?,
         created_at: row.try_get("created_at")?,
+        database: match row.try_get::<Option<Vec<u8>>, _>("database_password")? {
+            Some(password) => DatabaseRow::Postgres(password),
+            None => DatabaseRow::Sqlite,
+        },
     })
 }
 

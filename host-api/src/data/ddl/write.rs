@@ -1,0 +1,250 @@
+//! Inserts, updates and deletes of seeds and data migrations.
+
+use sqlparser::ast::{
+    Assignment, AssignmentTarget, ConflictTarget, Delete, Expr, FromTable, Insert, ObjectName,
+    OnConflictAction, OnInsert, SetExpr, TableFactor, TableObject, TableWithJoins, Update,
+};
+
+use super::catalog::{Catalog, Fill, TableDef};
+use super::expr::{Place, Scope};
+use super::table::idents;
+use super::translate::Work;
+use super::{Refusal, names, sql};
+
+/// Bytes of values that one SQLite statement inserts, unless a single row has more: half of what the
+/// connection takes.
+const INSERT_BYTES: usize = 512 << 10;
+
+pub fn insert(work: &mut Work, insert: &Insert) -> Result<(), Refusal> {
+    let TableObject::TableName(name) = &insert.table else {
+        return Err(Refusal::only_postgres(
+            "an insert into anything but a table",
+        ));
+    };
+    if insert.returning.is_some() {
+        return Err(Refusal::wrong("`returning` has no reader in a migration").fix("take it out"));
+    }
+    let table = work.catalog.table(&names::relation(name)?)?;
+    let scope = scope(&work.catalog, table);
+    let columns = insert
+        .columns
+        .iter()
+        .map(names::relation)
+        .collect::<Result<Vec<_>, _>>()?;
+    let conflict = conflict(&scope, table, insert.on.as_ref())?;
+    let Some(source) = &insert.source else {
+        let sql = sql::insert(&table.name, &[], &[], &conflict);
+        work.run([sql]);
+        return Ok(());
+    };
+    let SetExpr::Values(values) = &*source.body else {
+        return Err(Refusal::only_postgres("an insert of anything but values"));
+    };
+    if source.with.is_some() || source.order_by.is_some() || source.limit_clause.is_some() {
+        return Err(Refusal::only_postgres("an insert of anything but values"));
+    }
+    let width = values.rows.first().map_or(0, |row| row.len());
+    let columns = if columns.is_empty() {
+        // As PostgreSQL: the first columns of the table.
+        table
+            .columns
+            .iter()
+            .take(width)
+            .map(|column| column.name.clone())
+            .collect()
+    } else {
+        columns
+    };
+    // A column that every row leaves to its default is left out of the statement.
+    let mut kept = vec![true; columns.len()];
+    for (at, kept) in kept.iter_mut().enumerate() {
+        let defaults = values
+            .rows
+            .iter()
+            .filter(|row| row.get(at).is_some_and(is_default))
+            .count();
+        *kept = defaults == 0;
+        if defaults > 0 && defaults < values.rows.len() {
+            return Err(Refusal::only_postgres("`default` in some rows only")
+                .fix("split the statement, or write the values"));
+        }
+    }
+    let mut rows = Vec::with_capacity(values.rows.len());
+    for row in &values.rows {
+        if row.len() != columns.len() {
+            return Err(Refusal::wrong(
+                "INSERT has not as many expressions as target columns",
+            ));
+        }
+        let mut terms = Vec::with_capacity(row.len());
+        for ((name, value), _) in columns
+            .iter()
+            .zip(row.iter())
+            .zip(&kept)
+            .filter(|(_, kept)| **kept)
+        {
+            terms.push(assigned(&scope, table, name, value)?);
+        }
+        rows.push(terms);
+    }
+    let names: Vec<String> = columns
+        .iter()
+        .zip(&kept)
+        .filter(|(_, kept)| **kept)
+        .map(|(name, _)| name.clone())
+        .collect();
+    let steps: Vec<String> = if names.is_empty() {
+        rows.iter()
+            .map(|_| sql::insert(&table.name, &[], &[], &conflict))
+            .collect()
+    } else {
+        let mut bytes = 0;
+        let mut steps = Vec::new();
+        let mut start = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let size: usize = row.iter().map(|term| term.len() + 4).sum();
+            if bytes + size > INSERT_BYTES && index > start {
+                steps.push(sql::insert(
+                    &table.name,
+                    &names,
+                    &rows[start..index],
+                    &conflict,
+                ));
+                (start, bytes) = (index, 0);
+            }
+            bytes += size;
+        }
+        steps.push(sql::insert(&table.name, &names, &rows[start..], &conflict));
+        steps
+    };
+    work.run(steps);
+    Ok(())
+}
+
+fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
+}
+
+fn assigned(
+    scope: &Scope<'_>,
+    table: &TableDef,
+    name: &str,
+    value: &Expr,
+) -> Result<String, Refusal> {
+    let column = table.column(name)?;
+    if let Some(Fill::Computed(_) | Fill::Sequence { always: true, .. }) = column.fill {
+        return Err(Refusal::wrong(format!(
+            "column \"{name}\" is generated always: no value can be given"
+        ))
+        .fix("leave it out, or declare it `generated by default`"));
+    }
+    scope.assigned(value, &column.ty)
+}
+
+fn conflict(scope: &Scope<'_>, table: &TableDef, on: Option<&OnInsert>) -> Result<String, Refusal> {
+    let on = match on {
+        None => return Ok(String::new()),
+        Some(OnInsert::OnConflict(on)) => on,
+        Some(_) => return Err(Refusal::wrong("PostgreSQL has no `on duplicate key`")),
+    };
+    let target = match &on.conflict_target {
+        None => String::new(),
+        Some(ConflictTarget::Columns(columns)) => {
+            let columns = idents(columns)?;
+            if !table.is_key(&columns) {
+                return Err(Refusal::wrong(
+                    "there is no unique constraint matching the ON CONFLICT specification",
+                ));
+            }
+            format!(" ({})", sql::list(&columns))
+        }
+        Some(ConflictTarget::OnConstraint(_)) => {
+            return Err(Refusal::only_postgres("`on conflict on constraint`")
+                .fix("name the columns instead"));
+        }
+    };
+    Ok(match &on.action {
+        OnConflictAction::DoNothing => format!(" on conflict{target} do nothing"),
+        OnConflictAction::DoUpdate(change) => {
+            let assignments = assignments(scope, table, &change.assignments)?;
+            let condition = condition(scope, change.selection.as_ref())?;
+            format!(
+                " on conflict{target} do update set {assignments}{}",
+                sql::filter(condition.as_deref())
+            )
+        }
+    })
+}
+
+pub fn update(work: &mut Work, update: &Update) -> Result<(), Refusal> {
+    if update.from.is_some() || update.returning.is_some() {
+        return Err(Refusal::only_postgres("`from` or `returning` in an update"));
+    }
+    let table = work.catalog.table(&only(&update.table)?)?;
+    let scope = scope(&work.catalog, table);
+    let assignments = assignments(&scope, table, &update.assignments)?;
+    let condition = condition(&scope, update.selection.as_ref())?;
+    let sql = sql::update(&table.name, &assignments, condition.as_deref());
+    work.run([sql]);
+    Ok(())
+}
+
+pub fn delete(work: &mut Work, delete: &Delete) -> Result<(), Refusal> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+    let [from] = &from[..] else {
+        return Err(Refusal::only_postgres("a delete from several tables"));
+    };
+    if delete.using.is_some() || delete.returning.is_some() || !delete.tables.is_empty() {
+        return Err(Refusal::only_postgres("`using` or `returning` in a delete"));
+    }
+    let table = work.catalog.table(&only(from)?)?;
+    let condition = condition(&scope(&work.catalog, table), delete.selection.as_ref())?;
+    let sql = sql::delete(&table.name, condition.as_deref());
+    work.run([sql]);
+    Ok(())
+}
+
+fn scope<'c>(catalog: &'c Catalog, table: &'c TableDef) -> Scope<'c> {
+    Scope {
+        catalog,
+        table: &table.name,
+        columns: &table.columns,
+        place: Place::Statement,
+    }
+}
+
+fn condition(scope: &Scope<'_>, expr: Option<&Expr>) -> Result<Option<String>, Refusal> {
+    expr.map(|expr| scope.condition(expr)).transpose()
+}
+
+fn assignments(
+    scope: &Scope<'_>,
+    table: &TableDef,
+    assignments: &[Assignment],
+) -> Result<String, Refusal> {
+    let mut parts = Vec::with_capacity(assignments.len());
+    for assignment in assignments {
+        let name = match &assignment.target {
+            AssignmentTarget::ColumnName(ObjectName(parts)) if parts.len() == 1 => {
+                names::relation(&ObjectName(parts.clone()))?
+            }
+            other => {
+                return Err(Refusal::only_postgres(format!(
+                    "an assignment to `{other}`"
+                )));
+            }
+        };
+        let value = assigned(scope, table, &name, &assignment.value)?;
+        parts.push(format!("{} = {value}", sql::quoted(&name)));
+    }
+    Ok(parts.join(", "))
+}
+
+fn only(table: &TableWithJoins) -> Result<String, Refusal> {
+    match &table.relation {
+        TableFactor::Table {
+            name, alias: None, ..
+        } if table.joins.is_empty() => names::relation(name),
+        _ => Err(Refusal::only_postgres("an alias or a join here")),
+    }
+}

@@ -1,0 +1,397 @@
+//! `pumice:platform/data`: calls of the guest in, [`DataStore`] calls, rows out.
+
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+use wasmtime::component::Resource;
+
+use super::query::{self, Body, Conflict, Filter, Insert, Query, Returning, Rows};
+use super::{Actor, Authority, DataError, DataStore, GuestFault, TRANSACTION_MAX, Transaction};
+use crate::HostCtx;
+use crate::bindings::pumice::platform::data::{self, Error};
+use crate::entry::Kind;
+use crate::meter::Weight;
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type Handle = Resource<data::Transaction>;
+
+/// A transaction that a guest has opened, with the authority it chose.
+pub(crate) struct GuestTransaction {
+    transaction: Transaction,
+    actor: Actor,
+}
+
+impl Weight for data::Filter {
+    fn weight(&self) -> usize {
+        self.column.len() + self.operator.len() + self.value.len()
+    }
+}
+
+impl Weight for data::Query {
+    fn weight(&self) -> usize {
+        self.table.len() + self.select.weight() + self.filters.weight() + self.order.weight()
+    }
+}
+
+impl data::Host for HostCtx {
+    async fn select(&mut self, authority: data::Authority, query: data::Query) -> Answer<String> {
+        self.carry(&[&query])?;
+        let outcome = match self.store() {
+            Ok(store) => {
+                let (actor, within) = (self.actor(authority.into()), self.reading_within());
+                store.select(&actor, within.as_ref(), &query.into()).await
+            }
+            Err(error) => return Ok(Err(error)),
+        };
+        self.rows(outcome)
+    }
+
+    async fn insert(
+        &mut self,
+        authority: data::Authority,
+        table: String,
+        rows: String,
+    ) -> Answer<String> {
+        self.carry(&[&table, &rows])?;
+        let (store, actor, within) = match self.writer(authority) {
+            Ok(writer) => writer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let outcome = insert(&store, &actor, within.as_ref(), table, &rows, None).await;
+        self.rows(outcome)
+    }
+
+    async fn upsert(
+        &mut self,
+        authority: data::Authority,
+        table: String,
+        rows: String,
+        on_conflict: Vec<String>,
+    ) -> Answer<String> {
+        self.carry(&[&table, &rows, &on_conflict])?;
+        let (store, actor, within) = match self.writer(authority) {
+            Ok(writer) => writer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let on = Some(on_conflict);
+        let outcome = insert(&store, &actor, within.as_ref(), table, &rows, on).await;
+        self.rows(outcome)
+    }
+
+    async fn update(
+        &mut self,
+        authority: data::Authority,
+        query: data::Query,
+        values: String,
+    ) -> Answer<String> {
+        self.carry(&[&query, &values])?;
+        let (store, actor, within) = match self.writer(authority) {
+            Ok(writer) => writer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let outcome = update(&store, &actor, within.as_ref(), query, &values).await;
+        self.rows(outcome)
+    }
+
+    async fn delete(&mut self, authority: data::Authority, query: data::Query) -> Answer<String> {
+        self.carry(&[&query])?;
+        let (store, actor, within) = match self.writer(authority) {
+            Ok(writer) => writer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let returning = returning(&query);
+        let query = query.into();
+        let outcome = store
+            .delete(&actor, within.as_ref(), &query, returning)
+            .await;
+        self.rows(outcome)
+    }
+
+    async fn sql(&mut self, statement: String, parameters: String) -> Answer<String> {
+        self.carry(&[&statement, &parameters])?;
+        let (store, actor, within) = match self.writer(data::Authority::App) {
+            Ok(writer) => writer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let outcome = sql(&store, &actor, within.as_ref(), statement, &parameters).await;
+        self.rows(outcome)
+    }
+}
+
+impl data::HostTransaction for HostCtx {
+    async fn begin(&mut self, authority: data::Authority) -> Answer<Handle> {
+        // In a procedure everything is in one transaction already.
+        if self.within().is_some() && self.entry.kind != Kind::BeforeTrigger {
+            return Ok(Err(Error::TransactionOpen));
+        }
+        let (store, actor, _) = match self.writer(authority) {
+            Ok(writer) => writer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let deadline = Instant::now() + TRANSACTION_MAX;
+        let transaction = match store.begin(&actor, deadline, false).await {
+            Ok(transaction) => transaction,
+            Err(error) => return Ok(Err(told(error))),
+        };
+        self.set_open(Some(transaction.clone()));
+        let handle = self.push(Box::new(GuestTransaction { transaction, actor }))?;
+        Ok(Ok(handle))
+    }
+
+    async fn select(&mut self, handle: Handle, query: data::Query) -> Answer<String> {
+        self.carry(&[&query])?;
+        let (store, actor, transaction) = self.opened(&handle)?;
+        let outcome = store
+            .select(&actor, Some(&transaction), &query.into())
+            .await;
+        self.rows(outcome)
+    }
+
+    async fn insert(&mut self, handle: Handle, table: String, rows: String) -> Answer<String> {
+        self.carry(&[&table, &rows])?;
+        let (store, actor, transaction) = self.opened(&handle)?;
+        let outcome = insert(&store, &actor, Some(&transaction), table, &rows, None).await;
+        self.rows(outcome)
+    }
+
+    async fn upsert(
+        &mut self,
+        handle: Handle,
+        table: String,
+        rows: String,
+        on_conflict: Vec<String>,
+    ) -> Answer<String> {
+        self.carry(&[&table, &rows, &on_conflict])?;
+        let (store, actor, transaction) = self.opened(&handle)?;
+        let on = Some(on_conflict);
+        let outcome = insert(&store, &actor, Some(&transaction), table, &rows, on).await;
+        self.rows(outcome)
+    }
+
+    async fn update(
+        &mut self,
+        handle: Handle,
+        query: data::Query,
+        values: String,
+    ) -> Answer<String> {
+        self.carry(&[&query, &values])?;
+        let (store, actor, transaction) = self.opened(&handle)?;
+        let outcome = update(&store, &actor, Some(&transaction), query, &values).await;
+        self.rows(outcome)
+    }
+
+    async fn delete(&mut self, handle: Handle, query: data::Query) -> Answer<String> {
+        self.carry(&[&query])?;
+        let (store, actor, transaction) = self.opened(&handle)?;
+        let returning = returning(&query);
+        let query = query.into();
+        let outcome = store
+            .delete(&actor, Some(&transaction), &query, returning)
+            .await;
+        self.rows(outcome)
+    }
+
+    async fn sql(
+        &mut self,
+        handle: Handle,
+        statement: String,
+        parameters: String,
+    ) -> Answer<String> {
+        self.carry(&[&statement, &parameters])?;
+        let (store, actor, transaction) = self.opened(&handle)?;
+        let actor = Actor {
+            authority: Authority::App,
+            ..actor
+        };
+        let outcome = sql(&store, &actor, Some(&transaction), statement, &parameters).await;
+        self.rows(outcome)
+    }
+
+    async fn commit(&mut self, handle: Handle) -> Answer<()> {
+        let (store, _, transaction) = self.opened(&handle)?;
+        self.table.delete::<Box<GuestTransaction>>(handle.rep())?;
+        self.set_open(None);
+        Ok(store.commit(&transaction).await.map_err(told))
+    }
+
+    async fn rollback(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        let (store, _, transaction) = self.opened(&handle)?;
+        self.table.delete::<Box<GuestTransaction>>(handle.rep())?;
+        self.set_open(None);
+        store.rollback(&transaction).await;
+        Ok(())
+    }
+
+    fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.table.delete::<Box<GuestTransaction>>(handle.rep())?;
+        self.set_open(None);
+        Ok(())
+    }
+}
+
+impl HostCtx {
+    fn store(&self) -> Result<DataStore, Error> {
+        self.entry.data.clone().ok_or(Error::NotConfigured)
+    }
+
+    /// What a write outside a transaction of the guest's own goes through.
+    fn writer(
+        &self,
+        authority: data::Authority,
+    ) -> Result<(DataStore, Actor, Option<Transaction>), Error> {
+        if self.entry.kind == Kind::BeforeTrigger {
+            return Err(Error::NotInBeforeTrigger);
+        }
+        if self.open().is_some() {
+            return Err(Error::TransactionOpen);
+        }
+        let actor = self.actor(authority.into());
+        Ok((self.store()?, actor, self.within().cloned()))
+    }
+
+    /// What a read goes through: the transaction that this invocation is part of, if it is.
+    fn reading_within(&self) -> Option<Transaction> {
+        self.within().cloned()
+    }
+
+    fn opened(&self, handle: &Handle) -> wasmtime::Result<(DataStore, Actor, Transaction)> {
+        let opened = self.table.get::<Box<GuestTransaction>>(handle.rep())?;
+        let store = self
+            .entry
+            .data
+            .clone()
+            .ok_or_else(|| wasmtime::format_err!("a transaction without a database"))?;
+        Ok((store, opened.actor.clone(), opened.transaction.clone()))
+    }
+
+    fn rows(&mut self, outcome: Result<Rows, DataError>) -> Answer<String> {
+        match outcome {
+            Ok(rows) => {
+                self.charge(rows.json.len())?;
+                let text = String::from_utf8(rows.json)
+                    .map_err(|_| wasmtime::format_err!("a row is no text"))?;
+                Ok(Ok(text))
+            }
+            Err(error) => Ok(Err(told(error))),
+        }
+    }
+}
+
+async fn insert(
+    store: &DataStore,
+    actor: &Actor,
+    within: Option<&Transaction>,
+    table: String,
+    rows: &str,
+    on_conflict: Option<Vec<String>>,
+) -> Result<Rows, DataError> {
+    let rows: Body = query::body(rows.as_bytes())?;
+    let insert = Insert {
+        table,
+        rows,
+        columns: None,
+        conflict: on_conflict.map(|on| Conflict { on, merge: true }),
+        returning: Returning::Rows(None),
+    };
+    store.insert(actor, within, insert).await
+}
+
+async fn update(
+    store: &DataStore,
+    actor: &Actor,
+    within: Option<&Transaction>,
+    query: data::Query,
+    values: &str,
+) -> Result<Rows, DataError> {
+    let returning = returning(&query);
+    let values = query::row(values)?;
+    store
+        .update(actor, within, &query.into(), values, returning)
+        .await
+}
+
+async fn sql(
+    store: &DataStore,
+    actor: &Actor,
+    within: Option<&Transaction>,
+    statement: String,
+    parameters: &str,
+) -> Result<Rows, DataError> {
+    let parameters: Vec<Box<RawValue>> = serde_json::from_str(parameters)
+        .map_err(|_| DataError::sql("22023", "the parameters of a statement are a JSON array"))?;
+    store.sql(actor, within, statement, parameters).await
+}
+
+fn returning(query: &data::Query) -> Returning {
+    Returning::Rows(query.select.clone())
+}
+
+impl From<data::Query> for Query {
+    fn from(query: data::Query) -> Query {
+        let filters = query.filters.into_iter().map(|filter| Filter {
+            column: filter.column,
+            operator: filter.operator,
+            value: filter.value,
+        });
+        Query {
+            table: query.table,
+            select: query.select,
+            filters: filters.collect(),
+            order: query.order,
+            limit: query.limit.map(u64::from),
+            offset: query.offset.map(u64::from),
+        }
+    }
+}
+
+impl From<data::Authority> for Authority {
+    fn from(authority: data::Authority) -> Authority {
+        match authority {
+            data::Authority::Caller => Authority::Caller,
+            data::Authority::App => Authority::App,
+        }
+    }
+}
+
+/// The error in the guest's words. What is ours to mend is in the log, not in the guest.
+fn told(error: DataError) -> Error {
+    let database = |code: String, message: String| data::DatabaseError {
+        code,
+        message,
+        details: None,
+        hint: None,
+    };
+    match error {
+        DataError::Sql(fault) => Error::Database(data::DatabaseError {
+            code: fault.code.into_owned(),
+            message: fault.message,
+            details: fault.details,
+            hint: fault.hint,
+        }),
+        DataError::Rejected { code, message } => Error::Database(database(code, message)),
+        DataError::Guest {
+            fault: GuestFault::Overloaded,
+            ..
+        } => Error::Unavailable,
+        DataError::Guest {
+            ref name,
+            ref fault,
+        } => Error::Other(match fault {
+            GuestFault::Limit(limit) => {
+                format!("trigger `{name}` was stopped at its {limit} limit")
+            }
+            _ => format!("trigger `{name}` failed; the app's log says how"),
+        }),
+        DataError::TransactionOpen => Error::TransactionOpen,
+        DataError::TransactionEnded => Error::TransactionEnded,
+        DataError::TooLarge(text) => Error::TooLarge(text),
+        DataError::Unavailable(cause) => {
+            tracing::error!(%cause, "an app's database is not available");
+            Error::Unavailable
+        }
+        DataError::Internal(cause) => {
+            tracing::error!(cause, "the data path failed");
+            Error::Other("something failed inside the server; its log says what".to_owned())
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Brings an app's database to what its bundle says, on either engine.
+//!
+//! Which files run, and in which order, is decided in one place (`ddl::plan`); on SQLite their
+//! translation runs, on PostgreSQL they run as they are. On SQLite all new files are one transaction, on
+//! PostgreSQL each file is one: a failed one leaves nothing of itself.
+
+use std::time::{Duration, Instant};
+
+use super::ddl::{self, Applied, MigrateFault, MigrationFile};
+use super::postgres::Cluster;
+use super::sqlite::Sqlite;
+use super::sqlite_ffi::Connection;
+use super::{Context, DataError, Schema};
+use crate::AppId;
+
+/// How long an app's migrations may take together. Others' writes to the app wait meanwhile.
+const MIGRATION_MAX: Duration = Duration::from_secs(60);
+
+/// What a bundle says of the database.
+#[derive(Clone, Debug, Default)]
+pub struct Migrations {
+    pub files: Vec<MigrationFile>,
+    /// Run once, when it was never run before.
+    pub seed: Option<String>,
+}
+
+/// Why migrations did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error(transparent)]
+    Fault(#[from] MigrateFault),
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+/// Runs what has not run yet on an SQLite file; says which files those were.
+///
+/// # Errors
+/// [`MigrateFault`] with the place in the file; nothing has changed then.
+pub async fn sqlite(db: &Sqlite, migrations: Migrations) -> Result<Vec<String>, MigrateError> {
+    if migrations.files.is_empty() && migrations.seed.is_none() && !db.path().exists() {
+        return Ok(Vec::new());
+    }
+    let session = db
+        .begin(Context::default(), Instant::now() + MIGRATION_MAX)
+        .await?;
+    let outcome = session
+        .run(move |connection| Ok(migrate_file(connection, &migrations)))
+        .await?;
+    match outcome {
+        Ok(ran) => {
+            session.commit().await?;
+            Ok(ran)
+        }
+        Err(fault) => {
+            session.rollback().await;
+            Err(fault.into())
+        }
+    }
+}
+
+fn migrate_file(
+    connection: &Connection,
+    migrations: &Migrations,
+) -> Result<Vec<String>, MigrateFault> {
+    ddl::prepare(connection)?;
+    let applied = ddl::applied(connection)?;
+    let new = ddl::plan(&applied, &migrations.files)?;
+    if !new.is_empty() {
+        ddl::apply(connection, &new)?;
+    }
+    let mut ran: Vec<String> = new.iter().map(|file| file.name.clone()).collect();
+    if let Some(seed) = &migrations.seed
+        && ddl::seed(connection, seed)?
+    {
+        ran.push("seed.sql".to_owned());
+    }
+    Ok(ran)
+}
+
+/// Runs what has not run yet in an app's database on PostgreSQL.
+///
+/// # Errors
+/// [`MigrateFault`] or PostgreSQL's own words with the place in the file; the files before it stay.
+pub async fn postgres(
+    cluster: &Cluster,
+    app: AppId,
+    migrations: Migrations,
+) -> Result<Vec<String>, MigrateError> {
+    let mut owner = cluster.as_owner(app).await?;
+    let applied = owner.applied().await?;
+    let applied: Vec<Applied> = applied.iter().map(known).collect::<Result<_, _>>()?;
+    let seeded = applied.iter().any(|applied| applied.file == ddl::SEED);
+    let new = match ddl::plan(&applied, &migrations.files) {
+        Ok(new) => new,
+        Err(fault) => {
+            owner.close().await?;
+            return Err(fault.into());
+        }
+    };
+    let mut ran = Vec::new();
+    let seed = migrations
+        .seed
+        .as_ref()
+        .filter(|_| !seeded)
+        .map(|source| MigrationFile {
+            name: ddl::SEED.to_owned(),
+            source: source.clone(),
+        });
+    for file in new.into_iter().chain(&seed) {
+        let mut tx = owner.begin().await?;
+        let path = match &*file.name {
+            ddl::SEED => ddl::SEED.to_owned(),
+            name => format!("migrations/{name}"),
+        };
+        let mut open = Vec::new();
+        let statements = ddl::split(&file.source);
+        for statement in statements.map_err(|fault| MigrateFault::split(&path, &fault))? {
+            tx.execute(&path, statement.line, statement.source).await?;
+            if statement.marks.open {
+                open.extend(ddl::created(statement.source));
+            }
+        }
+        tx.harden(&open).await?;
+        tx.record(&file.name, &hex(&file.digest()), ddl::TRANSLATOR)
+            .await?;
+        owner = tx.commit().await?;
+        ran.push(file.name.clone());
+    }
+    owner.close().await?;
+    Ok(ran)
+}
+
+/// PostgreSQL keeps the digest as hexadecimal text.
+fn known(row: &super::postgres::Applied) -> Result<Applied, MigrateFault> {
+    let bad = || MigrateFault::Record(format!("the digest of {}", row.file));
+    let mut digest = [0; 32];
+    if row.digest.len() != 64 || !row.digest.is_ascii() {
+        return Err(bad());
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        let pair = &row.digest[2 * at..2 * at + 2];
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+    }
+    Ok(Applied {
+        file: row.file.clone(),
+        digest,
+        translator: row.translator,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the tables of an SQLite file are: none while there is no file.
+pub(super) async fn schema_of(db: &Sqlite) -> Result<Schema, DataError> {
+    if !db.path().exists() {
+        return Ok(Schema::default());
+    }
+    let timeout = super::STATEMENT_TIMEOUT;
+    let job = |connection: &Connection| Ok(ddl::catalog(connection));
+    match db.read(Context::default(), timeout, job).await? {
+        Ok(catalog) => Ok(catalog.schema()),
+        Err(fault) => Err(DataError::Internal(fault.to_string())),
+    }
+}

@@ -1,0 +1,393 @@
+//! Apps on PostgreSQL: one database each, on one server.
+//!
+//! [`Cluster`] makes databases and roles and opens migrations; [`Postgres`] is one app's database and
+//! [`PgTx`] a transaction in it, which acts as a role with claims. What a request means is decided
+//! above: here SQL goes in and rows come out.
+
+mod errors;
+mod guest;
+mod introspect;
+mod pool;
+mod provision;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
+
+pub use self::provision::{Applied, Cluster, Owner, OwnerTx};
+
+use self::pool::{Lease, Pool};
+use super::{Context, DataError, Schema};
+use crate::{AppId, Role};
+
+/// One app's database. Cheap to clone; connections open on first use.
+#[derive(Clone)]
+pub struct Postgres {
+    app: AppId,
+    pool: Arc<Pool>,
+    options: Arc<PgConnectOptions>,
+}
+
+impl fmt::Debug for Postgres {
+    /// Without its options: they hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Postgres").field(&self.app).finish()
+    }
+}
+
+/// What kind of transaction begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin {
+    /// Any write answers 25006.
+    pub read_only: bool,
+    /// `serializable`, else `read committed`. The caller runs it again on 40001.
+    pub serializable: bool,
+    /// For each statement; beyond it 57014. At least a millisecond.
+    pub statement_timeout: Duration,
+}
+
+impl Begin {
+    /// For one read.
+    pub fn read() -> Begin {
+        Begin {
+            read_only: true,
+            ..Begin::write()
+        }
+    }
+
+    /// For one statement that writes.
+    pub fn write() -> Begin {
+        Begin {
+            read_only: false,
+            serializable: false,
+            statement_timeout: super::STATEMENT_TIMEOUT,
+        }
+    }
+}
+
+impl Postgres {
+    /// A transaction that acts as `context` says, in one round trip.
+    ///
+    /// # Errors
+    /// PGRST003 when no connection comes free in time, [`DataError::Unavailable`] when the server does
+    /// not answer, 22023 for a role that is not one of the three.
+    pub async fn begin(&self, context: &Context, options: Begin) -> Result<PgTx, DataError> {
+        let batch = sql::begin(context, options)?;
+        loop {
+            let mut tx = PgTx {
+                lease: Some(self.pool.lease(self.app, &self.options).await?),
+                context: context.clone(),
+                identity: Identity::Own,
+                state: State::Busy,
+                savepoints: 0,
+                guest_statements: 0,
+                prepared: Vec::new(),
+                guest_was_here: false,
+            };
+            let lease = tx.lease()?;
+            let reused = lease.reused;
+            match sqlx::raw_sql(AssertSqlSafe(batch.clone()))
+                .execute(&mut lease.connection)
+                .await
+            {
+                Ok(_) => {
+                    tx.state = State::Open;
+                    return Ok(tx);
+                }
+                // Nothing has happened yet. An idle connection may have ended while nobody looked: the
+                // next one is tried, at last a new one.
+                Err(error) => {
+                    drop(tx.lease.take());
+                    if !reused {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tables of `public` as they stand now, those that the app's other nodes made included.
+    ///
+    /// # Errors
+    /// As [`Postgres::begin`]; [`DataError::Internal`] if the catalog is not as PostgreSQL documents it.
+    pub async fn introspect(&self) -> Result<Schema, DataError> {
+        let mut tx = self
+            .begin(
+                &Context {
+                    role: Role::ServiceRole,
+                    claims: "{}".into(),
+                    depth: 0,
+                },
+                Begin {
+                    read_only: true,
+                    serializable: false,
+                    statement_timeout: Duration::from_secs(30),
+                },
+            )
+            .await?;
+        let rows = tx.rows(sql::INTROSPECT.to_owned(), &[]).await?;
+        tx.rollback().await?;
+        introspect::schema(rows.first().map_or("null", String::as_str))
+    }
+}
+
+/// A transaction. Dropping it rolls it back; if a statement is running, the server ends that too.
+pub struct PgTx {
+    /// Taken when the transaction ends.
+    lease: Option<Lease>,
+    context: Context,
+    identity: Identity,
+    state: State,
+    savepoints: u32,
+    /// Numbers for the names of guests' statements.
+    guest_statements: u32,
+    /// Those that stand on the server.
+    prepared: Vec<u32>,
+    /// Whether the session may not be as it was.
+    guest_was_here: bool,
+}
+
+/// As whom the server takes the next statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Identity {
+    /// As the context says.
+    Own,
+    /// A guest's SQL ran, and may have changed its role and claims.
+    Guest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A statement is on its way. Seen after it only if its future was dropped.
+    Busy,
+    /// A statement failed: the server wants a rollback, of all or to a savepoint.
+    Failed,
+}
+
+impl fmt::Debug for PgTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgTx").field("state", &self.state).finish()
+    }
+}
+
+impl PgTx {
+    /// Runs one statement and returns the first column of its rows, which is of a text type (or `json`);
+    /// null is `null`.
+    ///
+    /// Arguments are of type text: SQL casts them, without length or precision (`$1::varchar`), because
+    /// an explicit cast to `varchar(3)` cuts silently what an assignment refuses.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::TransactionEnded`] after a call that was broken off.
+    pub async fn rows(
+        &mut self,
+        sql: String,
+        args: &[Option<String>],
+    ) -> Result<Vec<String>, DataError> {
+        self.be_own().await?;
+        self.start()?;
+        let query = bound(AssertSqlSafe(sql), args);
+        let rows = query.fetch_all(&mut self.lease()?.connection).await;
+        self.settle(rows)?.iter().map(text).collect()
+    }
+
+    /// Runs one statement and returns how many rows it touched. Arguments as in [`PgTx::rows`].
+    ///
+    /// # Errors
+    /// As [`PgTx::rows`].
+    pub async fn execute(
+        &mut self,
+        sql: String,
+        args: &[Option<String>],
+    ) -> Result<u64, DataError> {
+        self.be_own().await?;
+        self.start()?;
+        let query = bound(AssertSqlSafe(sql), args);
+        let done = query.execute(&mut self.lease()?.connection).await;
+        Ok(self.settle(done)?.rows_affected())
+    }
+
+    /// Acts as `context` says from the next statement on.
+    pub fn set_context(&mut self, context: &Context) {
+        if self.context != *context {
+            self.context = context.clone();
+            self.identity = Identity::Guest;
+        }
+    }
+
+    /// Sets a point to go back to. Points nest; each is ended by [`PgTx::release`] or
+    /// [`PgTx::rollback_to`].
+    ///
+    /// # Errors
+    /// As [`PgTx::rows`].
+    pub async fn savepoint(&mut self) -> Result<(), DataError> {
+        self.batch(sql::savepoint(self.savepoints)).await?;
+        self.savepoints += 1;
+        Ok(())
+    }
+
+    /// Ends the newest point and keeps what followed it.
+    ///
+    /// # Errors
+    /// As [`PgTx::rows`]; 3B001 without a point.
+    pub async fn release(&mut self) -> Result<(), DataError> {
+        let newest = self.newest_savepoint()?;
+        self.batch(sql::release(newest)).await?;
+        self.savepoints = newest;
+        Ok(())
+    }
+
+    /// Ends the newest point and undoes what followed it, a failed statement included.
+    ///
+    /// # Errors
+    /// As [`PgTx::rows`]; 3B001 without a point.
+    pub async fn rollback_to(&mut self) -> Result<(), DataError> {
+        let newest = self.newest_savepoint()?;
+        if self.state == State::Failed {
+            self.state = State::Open;
+        }
+        self.batch(sql::rollback_to(newest)).await?;
+        self.savepoints = newest;
+        // Role and claims are again what they were at that point, whosever they were.
+        if self.guest_was_here {
+            self.identity = Identity::Guest;
+        }
+        Ok(())
+    }
+
+    fn newest_savepoint(&self) -> Result<u32, DataError> {
+        let newest = self.savepoints.checked_sub(1);
+        newest.ok_or_else(|| DataError::sql("3B001", "there is no savepoint"))
+    }
+
+    /// Makes everything permanent.
+    ///
+    /// # Errors
+    /// PostgreSQL's own, from deferred constraints and conflicts with others; 25P02 when a statement had
+    /// failed and was not undone. Nothing is permanent then, unless it is [`DataError::Unavailable`]:
+    /// then nobody knows.
+    pub async fn commit(mut self) -> Result<(), DataError> {
+        if self.state == State::Failed {
+            // PostgreSQL itself answers `commit` with a rollback and no error.
+            self.rollback().await?;
+            return Err(DataError::sql(
+                "25P02",
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        self.batch(sql::COMMIT.to_owned()).await?;
+        self.end();
+        Ok(())
+    }
+
+    /// Undoes everything.
+    ///
+    /// # Errors
+    /// [`DataError::Unavailable`]; everything is undone then as well.
+    pub async fn rollback(mut self) -> Result<(), DataError> {
+        if self.state == State::Failed {
+            self.state = State::Open;
+        }
+        self.batch(sql::ROLLBACK.to_owned()).await?;
+        self.end();
+        Ok(())
+    }
+
+    /// Gives the connection back, outside of its transaction.
+    fn end(&mut self) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        if self.guest_was_here {
+            lease.give_back_after(sql::clean(&self.prepared));
+        } else {
+            lease.give_back();
+        }
+    }
+
+    /// Our own statements, without arguments and rows.
+    async fn batch(&mut self, sql: String) -> Result<(), DataError> {
+        self.start()?;
+        let done = sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut self.lease()?.connection)
+            .await;
+        self.settle(done).map(|_| ())
+    }
+
+    /// Undoes what a guest's SQL may have done to role and claims.
+    async fn be_own(&mut self) -> Result<(), DataError> {
+        if self.identity != Identity::Own {
+            self.batch(sql::identity(&self.context)?).await?;
+            self.identity = Identity::Own;
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self) -> Result<&mut Lease, DataError> {
+        self.lease.as_mut().ok_or(DataError::TransactionEnded)
+    }
+
+    fn start(&mut self) -> Result<(), DataError> {
+        if self.state == State::Busy {
+            return Err(DataError::TransactionEnded);
+        }
+        // A failed transaction stays so: the server says it again in its own words.
+        self.state = State::Busy;
+        Ok(())
+    }
+
+    fn settle<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, DataError> {
+        self.state = if result.is_ok() {
+            State::Open
+        } else {
+            State::Failed
+        };
+        Ok(result?)
+    }
+}
+
+impl Drop for PgTx {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        if self.state == State::Busy {
+            lease.kill();
+        } else {
+            let clean = if self.guest_was_here {
+                sql::clean(&self.prepared)
+            } else {
+                String::new()
+            };
+            lease.give_back_after(format!("{};{clean}", sql::ROLLBACK));
+        }
+    }
+}
+
+fn bound<'q>(
+    sql: impl sqlx::SqlSafeStr,
+    args: &[Option<String>],
+) -> Query<'q, sqlx::Postgres, PgArguments> {
+    args.iter()
+        .fold(sqlx::query(sql), |query, arg| query.bind(arg.clone()))
+}
+
+/// The first column, a text.
+fn text(row: &PgRow) -> Result<String, DataError> {
+    let value = row.try_get_raw(0)?;
+    if value.is_null() {
+        return Ok("null".to_owned());
+    }
+    let text = value.as_str();
+    Ok(text
+        .map_err(|error| DataError::Internal(error.to_string()))?
+        .to_owned())
+}

@@ -1,0 +1,125 @@
+//! What every connection knows beside SQLite's own functions.
+
+use std::cmp::Ordering;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::data::Value;
+use crate::data::sqlite_ffi::{Connection, SqliteError};
+use crate::data::types::compare_numeric;
+
+pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteError> {
+    connection.collation("numeric", numeric)?;
+    connection.context_function("now", 0, false, |_, now, _| {
+        Ok(Value::Text(timestamptz(now)))
+    })?;
+    connection.function("gen_random_uuid", 0, false, |_| {
+        Ok(Value::Text(Uuid::new_v4().to_string()))
+    })?;
+    connection.context_function("pumice_role", 0, false, |context, _, _| {
+        Ok(Value::Text(context.role.to_string()))
+    })?;
+    connection.context_function("pumice_claims", 0, false, |context, _, _| {
+        Ok(Value::Text(context.claims.to_string()))
+    })?;
+    connection.context_function("pumice_depth", 0, false, |context, _, _| {
+        Ok(Value::Integer(context.depth.into()))
+    })
+}
+
+/// A moment as a column of type timestamptz stores it: UTC, microseconds, no trailing zeros.
+pub fn timestamptz(at: SystemTime) -> String {
+    let at = DateTime::<Utc>::from(at);
+    let mut text = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
+    text.truncate(
+        text.trim_end_matches('0')
+            .trim_end_matches('.')
+            .len()
+            .max(19),
+    );
+    text.push_str("+00:00");
+    text
+}
+
+/// The collation of numerics. What is no text comes last, by its bytes.
+fn numeric(left: &[u8], right: &[u8]) -> Ordering {
+    match (std::str::from_utf8(left), std::str::from_utf8(right)) {
+        (Ok(left), Ok(right)) => compare_numeric(left, right),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
+        (Err(_), Err(_)) => left.cmp(right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_ordered_by_value() {
+        let ordered = [
+            "-Infinity",
+            "-100000000000000000000000000000000000000001",
+            "-100000000000000000000000000000000000000000.5",
+            "-10",
+            "-9.99",
+            "-0.01",
+            "-0.001",
+            "0",
+            "0.0009",
+            "0.001",
+            "1.4999999999999999999999999999999999999",
+            "1.5",
+            "2",
+            "10",
+            "9007199254740993",
+            "9007199254740993.1",
+            "Infinity",
+            "NaN",
+            "no number",
+        ];
+        for (i, left) in ordered.iter().enumerate() {
+            for (j, right) in ordered.iter().enumerate() {
+                assert_eq!(
+                    numeric(left.as_bytes(), right.as_bytes()),
+                    i.cmp(&j),
+                    "{left} {right}"
+                );
+            }
+        }
+        for (left, right) in [
+            ("1.5", "1.500"),
+            ("0", "-0.00"),
+            ("007", "7"),
+            (".5", "0.5"),
+        ] {
+            assert!(
+                numeric(left.as_bytes(), right.as_bytes()).is_eq(),
+                "{left} {right}"
+            );
+        }
+        for text in ["", ".", "-", "1e5", "1.2.3", " 1", "--1"] {
+            assert!(
+                numeric(text.as_bytes(), b"NaN").is_gt(),
+                "{text:?} is no number"
+            );
+        }
+    }
+
+    #[test]
+    fn a_moment_has_no_trailing_zeros() {
+        for (micros, expect) in [
+            (1_622_894_400_123_456, "2021-06-05T12:00:00.123456+00:00"),
+            (1_622_894_400_120_000, "2021-06-05T12:00:00.12+00:00"),
+            (1_622_894_400_000_000, "2021-06-05T12:00:00+00:00"),
+            (1_622_894_410_000_001, "2021-06-05T12:00:10.000001+00:00"),
+        ] {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+            assert_eq!(timestamptz(at), expect);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The statements of the engine itself.
+
+use crate::data::sqlite_ffi::{Mode, Open};
+
+pub const BEGIN_READ: &str = "begin deferred";
+pub const BEGIN_WRITE: &str = "begin immediate";
+pub const COMMIT: &str = "commit";
+pub const ROLLBACK: &str = "rollback";
+pub const SAVEPOINT: &str = "savepoint job";
+pub const RELEASE: &str = "release job";
+pub const ROLLBACK_TO: &str = "rollback to job";
+
+/// Each row that breaks a foreign key: table, rowid, parent table, number of the key.
+pub const BROKEN_FOREIGN_KEYS: &str = "pragma foreign_key_check";
+
+/// The columns of key ?2 of table ?1: from, to.
+pub const FOREIGN_KEY_COLUMNS: &str =
+    "select \"from\", \"to\" from pragma_foreign_key_list(?1) where id = ?2 order by seq";
+
+/// The unique indexes of table ?1 with their columns as SQLite names them in an error.
+pub const UNIQUE_INDEXES: &str = "select l.name, group_concat(?1 || '.' || i.name, ', ' order by i.seqno) \
+     from pragma_index_list(?1) l, pragma_index_info(l.name) i where l.\"unique\" = 1 group by l.name";
+
+/// What each new connection runs.
+pub fn open(open: Open) -> String {
+    let Open {
+        mode,
+        durable,
+        cache_kib,
+        ..
+    } = open;
+    let synchronous = if durable { "full" } else { "off" };
+    let role = match mode {
+        // The WAL file is cut back to this size once it is copied.
+        Mode::Writer => "pragma journal_mode = wal; pragma journal_size_limit = 16777216;",
+        Mode::Reader => "pragma query_only = on;",
+    };
+    format!(
+        "{role} pragma synchronous = {synchronous}; pragma foreign_keys = on; \
+         pragma temp_store = memory; pragma cache_size = -{cache_kib};"
+    )
+}
+
+/// Whether `table` has a row with these values.
+pub fn exists(table: &str, columns: &[&str]) -> String {
+    format!(
+        "select 1 from {}{} limit 1",
+        quoted(table),
+        matching(columns)
+    )
+}
+
+/// `columns` of one row of `table`.
+pub fn by_rowid(table: &str, columns: &[&str]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+    format!(
+        "select {} from {} where rowid = ?1",
+        columns.join(", "),
+        quoted(table)
+    )
+}
+
+fn matching(columns: &[&str]) -> String {
+    let mut text = String::new();
+    for (i, column) in columns.iter().enumerate() {
+        let word = if i == 0 { "where" } else { "and" };
+        text.push_str(&format!(" {word} {} = ?{}", quoted(column), i + 1));
+    }
+    text
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,199 @@
+//! Several pieces of work that happen together or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+
+use super::plan::SelectPlan;
+use super::postgres::PgTx;
+use super::query::Rows;
+use super::run::{self, OldRow, Work};
+use super::sqlite::Session;
+use super::{Context, DataError, Schema};
+
+/// An open transaction, shared by a guest and the triggers that its writes ask. It rolls back when its
+/// last handle is dropped, and at its deadline.
+#[derive(Clone)]
+pub struct Transaction(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// What is done once it has committed.
+    effects: parking_lot::Mutex<Vec<Effect>>,
+    conflicted: AtomicBool,
+}
+
+type Effect = Box<dyn FnOnce() + Send>;
+
+enum State {
+    Sqlite(Session),
+    Postgres(PgTx),
+    Over,
+}
+
+impl Transaction {
+    /// SQLite's writer, held until the end; the writer's own thread watches the deadline.
+    pub(super) fn sqlite(session: Session) -> Transaction {
+        Transaction(Shared::new(State::Sqlite(session)))
+    }
+
+    /// A connection to PostgreSQL, given back at the deadline at the latest.
+    pub(super) fn postgres(tx: PgTx, deadline: Instant) -> Transaction {
+        let shared = Shared::new(State::Postgres(tx));
+        let watched = Arc::downgrade(&shared);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(deadline.into()).await;
+            if let Some(shared) = watched.upgrade() {
+                let state = std::mem::replace(&mut *shared.state.lock().await, State::Over);
+                if let State::Postgres(tx) = state {
+                    let _ = tx.rollback().await;
+                }
+            }
+        });
+        Transaction(shared)
+    }
+
+    /// Does `work`. If it fails, the transaction is as before and goes on.
+    ///
+    /// # Errors
+    /// The work's, and [`DataError::TransactionEnded`].
+    pub(super) async fn run(
+        &self,
+        context: Context,
+        schema: Arc<Schema>,
+        work: Arc<Work>,
+    ) -> Result<Rows, DataError> {
+        let outcome = self.run_unwatched(context, schema, work).await;
+        if matches!(&outcome, Err(error) if error.code() == Some("40001")) {
+            self.0.conflicted.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    async fn run_unwatched(
+        &self,
+        context: Context,
+        schema: Arc<Schema>,
+        work: Arc<Work>,
+    ) -> Result<Rows, DataError> {
+        let mut state = self.0.state.lock().await;
+        match &mut *state {
+            State::Sqlite(session) => {
+                let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
+                session.set_context(context).await?;
+                session.run(job).await
+            }
+            State::Postgres(tx) => {
+                tx.set_context(&context);
+                tx.savepoint().await?;
+                let outcome = run::postgres::run(tx, &work).await;
+                match outcome {
+                    Ok(_) => tx.release().await?,
+                    Err(_) => tx.rollback_to().await?,
+                }
+                outcome
+            }
+            State::Over => Err(DataError::TransactionEnded),
+        }
+    }
+
+    /// Does something of the host's own: one job for SQLite, the same in SQL for PostgreSQL.
+    pub(crate) async fn run_both<T: Send + 'static>(
+        &self,
+        context: Context,
+        sqlite: impl FnOnce(&super::sqlite_ffi::Connection) -> Result<T, DataError> + Send + 'static,
+        postgres: impl AsyncFnOnce(&mut PgTx) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let mut state = self.0.state.lock().await;
+        match &mut *state {
+            State::Sqlite(session) => {
+                session.set_context(context).await?;
+                session.run(sqlite).await
+            }
+            State::Postgres(tx) => postgres(tx).await,
+            State::Over => Err(DataError::TransactionEnded),
+        }
+    }
+
+    pub(super) async fn old_rows(
+        &self,
+        context: Context,
+        schema: Arc<Schema>,
+        plan: SelectPlan,
+        rows_max: usize,
+    ) -> Result<Vec<OldRow>, DataError> {
+        let mut state = self.0.state.lock().await;
+        match &mut *state {
+            State::Sqlite(session) => {
+                let job = move |connection: &_| {
+                    run::sqlite::old_rows(connection, &schema, &plan, rows_max)
+                };
+                session.set_context(context).await?;
+                session.run(job).await
+            }
+            State::Postgres(tx) => {
+                tx.set_context(&context);
+                tx.savepoint().await?;
+                let olds = run::postgres::old_rows(tx, &plan, rows_max).await;
+                match olds {
+                    Ok(_) => tx.release().await?,
+                    Err(_) => tx.rollback_to().await?,
+                }
+                olds
+            }
+            State::Over => Err(DataError::TransactionEnded),
+        }
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// [`DataError::TransactionEnded`] when it was over; what deferred constraints or a conflict with
+    /// another transaction say.
+    pub(super) async fn commit(&self) -> Result<(), DataError> {
+        match self.take().await {
+            State::Sqlite(session) => session.commit().await?,
+            State::Postgres(tx) => tx.commit().await?,
+            State::Over => return Err(DataError::TransactionEnded),
+        }
+        let effects = std::mem::take(&mut *self.0.effects.lock());
+        effects.into_iter().for_each(|effect| effect());
+        Ok(())
+    }
+
+    /// Does something once this has committed, and never if it does not.
+    pub(crate) fn on_commit(&self, effect: Effect) {
+        self.0.effects.lock().push(effect);
+    }
+
+    /// Whether another transaction came between: all of this one may be tried again.
+    pub fn conflicted(&self) -> bool {
+        self.0.conflicted.load(Ordering::Relaxed)
+    }
+
+    /// Undoes everything.
+    pub(super) async fn rollback(&self) {
+        match self.take().await {
+            State::Sqlite(session) => session.rollback().await,
+            // The server undoes it in any case.
+            State::Postgres(tx) => drop(tx.rollback().await),
+            State::Over => {}
+        }
+    }
+
+    async fn take(&self) -> State {
+        std::mem::replace(&mut *self.0.state.lock().await, State::Over)
+    }
+}
+
+impl Shared {
+    fn new(state: State) -> Arc<Shared> {
+        Arc::new(Shared {
+            state: Mutex::new(state),
+            effects: parking_lot::Mutex::default(),
+            conflicted: AtomicBool::new(false),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Where apps' own databases are made, opened, brought up to date and dropped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pumice_host_api::AppId;
+use pumice_host_api::data::ddl;
+use pumice_host_api::data::migrate::{self, Migrations};
+use pumice_host_api::data::postgres::Cluster;
+use pumice_host_api::data::sqlite::{Options, Sqlite};
+use pumice_host_api::data::{DataError, DataStore, Db};
+
+use super::PlatformError;
+use super::sql::DatabaseRow;
+use crate::config::DatabaseUrl;
+use crate::functions::app_folder;
+use crate::keyring::Keyring;
+
+/// The two places that an app's database can be in.
+pub struct Databases {
+    data: PathBuf,
+    /// Whether SQLite waits for the disk.
+    durable: bool,
+    cluster: Option<Cluster>,
+}
+
+impl Databases {
+    /// Connects to the PostgreSQL server, if there is to be one.
+    ///
+    /// # Errors
+    /// When it does not answer, or its user may not make databases; the text says what to grant.
+    pub async fn open(
+        data: &Path,
+        url: Option<&DatabaseUrl>,
+        connections: u32,
+        durable: bool,
+    ) -> Result<Databases, DataError> {
+        let cluster = match url {
+            Some(DatabaseUrl(url)) => Some(Cluster::connect(url, connections).await?),
+            None => None,
+        };
+        Ok(Databases {
+            data: data.to_owned(),
+            durable,
+            cluster,
+        })
+    }
+
+    /// Makes the database of a new app: on PostgreSQL if there is one, else a file at its first use.
+    ///
+    /// # Errors
+    /// PostgreSQL's own.
+    pub async fn create(
+        &self,
+        app: AppId,
+        keyring: &Keyring,
+    ) -> Result<DatabaseRow, PlatformError> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(DatabaseRow::Sqlite);
+        };
+        let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        let sealed = keyring.seal(&place(app), password.as_bytes())?;
+        cluster.create_app(app, &password).await?;
+        Ok(DatabaseRow::Postgres(sealed))
+    }
+
+    /// The door to an app's tables. Opens nothing yet.
+    ///
+    /// # Errors
+    /// When the app is on PostgreSQL and this server was started without one.
+    pub fn store(
+        &self,
+        app: AppId,
+        row: &DatabaseRow,
+        keyring: &Keyring,
+    ) -> Result<DataStore, PlatformError> {
+        let db = match row {
+            DatabaseRow::Sqlite => {
+                let options = Options {
+                    durable: self.durable,
+                    setup: Some(Arc::new(ddl::register)),
+                    ..Options::default()
+                };
+                Db::Sqlite(Sqlite::new(
+                    app_folder(&self.data, app).join("app.db"),
+                    options,
+                ))
+            }
+            DatabaseRow::Postgres(sealed) => {
+                let cluster = self.cluster()?;
+                let password = keyring.open_sealed(&place(app), sealed)?;
+                let password = String::from_utf8(password)
+                    .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+                Db::Postgres(cluster.open_app(app, &password))
+            }
+        };
+        Ok(DataStore::new(db))
+    }
+
+    /// Runs the migrations that have not run yet, and says which those were.
+    ///
+    /// # Errors
+    /// [`PlatformError::Migration`] with file, line and statement.
+    pub async fn migrate(
+        &self,
+        app: AppId,
+        store: &DataStore,
+        migrations: Migrations,
+    ) -> Result<Vec<String>, PlatformError> {
+        let ran = match store.db() {
+            Db::Sqlite(sqlite) => migrate::sqlite(sqlite, migrations).await,
+            Db::Postgres(_) => migrate::postgres(self.cluster()?, app, migrations).await,
+        };
+        store.forget_schema();
+        Ok(ran?)
+    }
+
+    /// Closes an app's database and removes it. (An SQLite file goes with the app's folder.)
+    ///
+    /// # Errors
+    /// PostgreSQL's own.
+    pub async fn drop(&self, app: AppId, store: &DataStore) -> Result<(), PlatformError> {
+        match store.db() {
+            Db::Sqlite(sqlite) => sqlite.close().await,
+            Db::Postgres(_) => self.cluster()?.drop_app(app).await?,
+        }
+        Ok(())
+    }
+
+    fn cluster(&self) -> Result<&Cluster, PlatformError> {
+        self.cluster.as_ref().ok_or(PlatformError::NoCluster)
+    }
+}
+
+fn place(app: AppId) -> String {
+    format!("database/{app}")
+}

@@ -1,0 +1,6 @@
+//! An after-trigger that always fails.
+
+#[pumice::after_trigger]
+fn fail() -> Result<(), &'static str> {
+    Err("it always fails")
+}
