@@ -5,7 +5,7 @@
 //! the call carries is charged all the same: the host has copied it by then.
 
 use crate::HostCtx;
-use crate::bindings::pumice::platform::{jobs, mail, push, types};
+use crate::bindings::pumice::platform::{mail, push, types};
 use crate::entry::Kind;
 use crate::meter::Weight;
 
@@ -30,12 +30,6 @@ impl Weight for push::Notification {
 impl Weight for mail::Message {
     fn weight(&self) -> usize {
         self.to.weight() + self.subject.len() + self.text.len() + self.html.weight()
-    }
-}
-
-impl Weight for jobs::Options {
-    fn weight(&self) -> usize {
-        self.unique_key.weight()
     }
 }
 
@@ -74,21 +68,6 @@ impl mail::Host for HostCtx {
     }
 }
 
-impl jobs::Host for HostCtx {
-    fn enqueue(
-        &mut self,
-        script: String,
-        payload: String,
-        options: jobs::Options,
-    ) -> Answer<String, jobs::Error> {
-        self.carry(&[&script, &payload, &options])?;
-        Ok(Err(self.no_write(
-            jobs::Error::NotConfigured,
-            jobs::Error::NotInBeforeTrigger,
-        )))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,12 +100,5 @@ mod tests {
         };
         let cost = costs(&|ctx| drop(mail::Host::send(ctx, message())));
         assert_eq!(cost, 15 + string);
-        let options = || jobs::Options {
-            run_at: None,
-            unique_key: Some(text(4)),
-            attempts_max: None,
-        };
-        let cost = costs(&|ctx| drop(jobs::Host::enqueue(ctx, text(1), text(2), options())));
-        assert_eq!(cost, 7);
     }
 }

@@ -68,6 +68,7 @@ mod generated {
             "pumice:platform/data.[method]transaction.update": async | trappable,
             "pumice:platform/data.[method]transaction.delete": async | trappable,
             "pumice:platform/data.[method]transaction.sql": async | trappable,
+            "pumice:platform/jobs.enqueue": async | trappable,
             "pumice:platform/files.get": async | trappable,
             "pumice:platform/files.delete": async | trappable,
             "pumice:platform/files.list": async | trappable,

@@ -12,6 +12,7 @@ use crate::data::DataStore;
 use crate::files::{Buckets, FileStore};
 use crate::http::Egress;
 use crate::ids::{AppId, AppName, ComponentName};
+use crate::jobs::Scripts;
 use crate::messaging::Messages;
 use crate::meter::MemoryBudget;
 
@@ -36,6 +37,8 @@ pub struct Entry {
     pub cache: Cache,
     /// The app's tables.
     pub data: Option<DataStore>,
+    /// The scripts of this revision, for those who enqueue them.
+    pub scripts: Arc<Scripts>,
     /// The app's objects, the same for all its entries.
     pub files: FileStore,
     /// The buckets of this revision.
@@ -62,6 +65,7 @@ impl fmt::Debug for Entry {
             egress,
             cache,
             data,
+            scripts,
             files,
             buckets,
             messages,
@@ -82,6 +86,7 @@ impl fmt::Debug for Entry {
             .field("egress", egress)
             .field("cache", cache)
             .field("data", &data.is_some())
+            .field("scripts", scripts)
             .field("files", files)
             .field("buckets", buckets)
             .field("messages", messages)

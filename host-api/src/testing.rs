@@ -40,6 +40,7 @@ pub(crate) fn entry(limits: HostLimits) -> (Arc<Entry>, Arc<Lines>) {
         egress: Egress::default(),
         cache: Cache::default(),
         data: None,
+        scripts: Arc::default(),
         files: Default::default(),
         buckets: Default::default(),
         messages: Default::default(),

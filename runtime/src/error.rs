@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use pumice_host_api::data::{DataError, GuestFault};
+use pumice_host_api::jobs::JobError;
 use serde_json::{Value, json};
 
 use crate::body::Body;
@@ -34,6 +35,8 @@ pub enum Error {
     Platform(#[from] PlatformError),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error(transparent)]
+    Jobs(#[from] JobError),
     #[error(transparent)]
     Request(#[from] RequestError),
 }
@@ -131,19 +134,12 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::Keys(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.keys"),
             PlatformError::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.corrupt"),
         },
-        Error::Data(error) => match error {
-            DataError::Sql(fault) => (sql_status(&fault.code), "data.sql"),
-            DataError::Rejected { .. } => (StatusCode::BAD_REQUEST, "data.rejected"),
-            DataError::Guest { fault, .. } => match fault {
-                GuestFault::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "data.overloaded"),
-                GuestFault::Limit(_) => (StatusCode::GATEWAY_TIMEOUT, "data.limit"),
-                GuestFault::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "data.failed"),
-            },
-            DataError::TransactionOpen => (StatusCode::CONFLICT, "data.transaction_open"),
-            DataError::TransactionEnded => (StatusCode::GATEWAY_TIMEOUT, "data.transaction_ended"),
-            DataError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "data.too_large"),
-            DataError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "data.unavailable"),
-            DataError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "data.internal"),
+        Error::Data(error) => data_status(error),
+        Error::Jobs(error) => match error {
+            JobError::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "jobs.not_configured"),
+            JobError::NoScript(_) => (StatusCode::NOT_FOUND, "jobs.no_script"),
+            JobError::Invalid(_) => (StatusCode::BAD_REQUEST, "jobs.invalid"),
+            JobError::Data(error) => data_status(error),
         },
         Error::Request(error) => match error {
             RequestError::NotFound => (StatusCode::NOT_FOUND, "request.not_found"),
@@ -154,6 +150,23 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             RequestError::BodyBroken => (StatusCode::BAD_REQUEST, "request.body_broken"),
             RequestError::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "request.file"),
         },
+    }
+}
+
+fn data_status(error: &DataError) -> (StatusCode, &'static str) {
+    match error {
+        DataError::Sql(fault) => (sql_status(&fault.code), "data.sql"),
+        DataError::Rejected { .. } => (StatusCode::BAD_REQUEST, "data.rejected"),
+        DataError::Guest { fault, .. } => match fault {
+            GuestFault::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "data.overloaded"),
+            GuestFault::Limit(_) => (StatusCode::GATEWAY_TIMEOUT, "data.limit"),
+            GuestFault::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "data.failed"),
+        },
+        DataError::TransactionOpen => (StatusCode::CONFLICT, "data.transaction_open"),
+        DataError::TransactionEnded => (StatusCode::GATEWAY_TIMEOUT, "data.transaction_ended"),
+        DataError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "data.too_large"),
+        DataError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "data.unavailable"),
+        DataError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "data.internal"),
     }
 }
 
@@ -191,11 +204,13 @@ fn sql_status(code: &str) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The answer on `/rest/v1`: the dialect's four keys.
-pub fn rest(error: &Error, request_id: RequestId) -> Response<Body> {
-    let (status, own_code) = status_and_code(error);
+/// The answer on `/rest/v1`: the dialect's four keys. Who is refused as `anonymous` is told to sign in.
+pub fn rest(error: &Error, anonymous: bool, request_id: RequestId) -> Response<Body> {
+    let (mut status, own_code) = status_and_code(error);
     log(error, status, request_id);
-    let mut anonymous = false;
+    if anonymous && status == StatusCode::FORBIDDEN {
+        status = StatusCode::UNAUTHORIZED;
+    }
     let (status, code, message, details, hint) = match error {
         Error::Data(DataError::Sql(fault)) => (
             status,
@@ -208,7 +223,6 @@ pub fn rest(error: &Error, request_id: RequestId) -> Response<Body> {
             (status, code.clone(), message.clone(), None, None)
         }
         Error::Auth(AuthError::Missing) => {
-            anonymous = true;
             let message = "Anonymous access is disabled".to_owned();
             let hint =
                 "send one of the app's keys as `apikey`, or a token as `Authorization: Bearer`";
@@ -221,7 +235,6 @@ pub fn rest(error: &Error, request_id: RequestId) -> Response<Body> {
             )
         }
         Error::Auth(AuthError::Invalid) => {
-            anonymous = true;
             (status, "PGRST301".to_owned(), error.to_string(), None, None)
         }
         Error::Auth(AuthError::Denied(_)) => {
@@ -245,7 +258,7 @@ pub fn rest(error: &Error, request_id: RequestId) -> Response<Body> {
     if let Ok(value) = HeaderValue::from_str(&format!("PostgREST; error={code}")) {
         headers.insert(HeaderName::from_static("proxy-status"), value);
     }
-    if anonymous {
+    if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     allow_browsers(&mut response);

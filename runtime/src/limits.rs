@@ -211,6 +211,9 @@ pub const COMPONENTS_LOADED_IDLE_MAX: usize = 256;
 /// After this time unused a component may be unloaded.
 pub const COMPONENT_IDLE: Duration = Duration::from_secs(300);
 
+/// After this time unused an app's database files are closed.
+pub const DATABASE_IDLE: Duration = Duration::from_secs(60);
+
 /// Verified tokens remembered for each app; checking one anew costs about 100 µs.
 pub const TOKENS_CACHED_MAX: u64 = 10_000;
 /// A token as sent: far above any real one.
@@ -240,3 +243,25 @@ pub const LOG_APP_BYTES: u64 = 256 * MIB as u64;
 pub const LOG_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Usage events on their way to billing.
 pub const METERING_QUEUE_MAX: usize = 65_536;
+
+/// How long a job or a delivery is its worker's without a word from it. Three beats may be missed.
+pub const JOB_LEASE: Duration = Duration::from_secs(30);
+/// How often a worker says that it is still there.
+pub const JOB_HEARTBEAT: Duration = Duration::from_secs(10);
+/// Jobs of one app that run at once on one node: requests keep most of the app's places.
+pub const JOBS_RUNNING_PER_APP: usize = 8;
+/// Batches of changes of one app that after-triggers are told of at once on one node.
+pub const DELIVERIES_RUNNING_PER_APP: usize = 4;
+/// Jobs and deliveries of all apps that run at once on one node; the next place goes to whoever has
+/// waited longest, so that apps take turns.
+pub const JOBS_RUNNING_MAX: usize = 64;
+/// How soon changes are seen that others than this node have made on PostgreSQL.
+pub const CHANGES_POLL: Duration = Duration::from_secs(1);
+/// How soon jobs are seen that a node on PostgreSQL left behind, beyond their lease.
+pub const JOBS_POLL: Duration = Duration::from_secs(60);
+/// How soon an app's work is looked at again when its database did not answer.
+pub const JOBS_AGAIN: Duration = Duration::from_secs(5);
+/// How often old jobs and changes are cleared away, while there is work.
+pub const JOBS_TIDY: Duration = Duration::from_secs(600);
+/// How long a stopping node waits for its jobs before it gives them back.
+pub const JOBS_STOP_WAIT: Duration = Duration::from_secs(5);

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -13,6 +13,8 @@ use pumice_host_api::data::DataError;
 use pumice_host_api::{EgressPolicy, MemoryBudget};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::engine;
@@ -21,12 +23,14 @@ use crate::entries::http::Entry;
 use crate::entries::procedure::Procedures;
 use crate::entries::row::Triggers;
 use crate::functions::components::Components;
-use crate::functions::{Registry, ServerFacts};
+use crate::functions::{App, Registry, ServerFacts};
 use crate::invoke::Invoker;
 use crate::keyring::Keyring;
 use crate::logs::Logs;
 use crate::server::Server;
 use crate::services::dbapi::Dbapi;
+use crate::services::jobs::routes::JobsApi;
+use crate::services::jobs::{self, Wakes, Worker};
 use crate::services::platform::databases::Databases;
 use crate::services::platform::routes::Api;
 use crate::services::platform::{Parts, Platform, PlatformError, routes};
@@ -38,6 +42,9 @@ pub struct Node {
     logs: Logs,
     registry: Arc<Registry>,
     server: Arc<Server>,
+    worker: Arc<Worker>,
+    wakes: Wakes,
+    woken: mpsc::UnboundedReceiver<Weak<App>>,
     listener: TcpListener,
     _lock: File,
 }
@@ -137,6 +144,8 @@ impl Node {
         .map_err(StartError::Database)?;
         let invoker = Arc::new(Invoker::new(runtime, &node, logs.clone()));
         let (called, loaded) = (invoker.clone(), components.clone());
+        let (wakes, woken) = Wakes::new();
+        let waking = wakes.clone();
         let platform = Platform::open(Parts {
             databases,
             hooks: Box::new(move |app| {
@@ -144,6 +153,7 @@ impl Node {
                     app: Arc::downgrade(app),
                     invoker: called.clone(),
                     components: loaded.clone(),
+                    wakes: waking.clone(),
                 }));
             }),
             keyring,
@@ -180,9 +190,12 @@ impl Node {
                     components: components.clone(),
                 },
             },
+            jobs: JobsApi {
+                clock: jobs::system_clock(),
+            },
             functions: Entry {
-                invoker,
-                components,
+                invoker: invoker.clone(),
+                components: components.clone(),
             },
             platform: routes::router(api),
             domain,
@@ -199,6 +212,9 @@ impl Node {
             logs,
             registry,
             server,
+            worker: Worker::new(invoker, components, jobs::system_clock()),
+            wakes,
+            woken,
             listener,
             _lock: lock,
         })
@@ -206,17 +222,31 @@ impl Node {
 
     /// Serves until `stop` resolves.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let stopping = CancellationToken::new();
+        let working = self.worker.serve(
+            self.registry.clone(),
+            self.wakes,
+            self.woken,
+            stopping.clone(),
+        );
+        let working = tokio::spawn(working);
         let sweeper = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(crate::limits::COMPONENT_IDLE);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
                 self.registry.sweep();
+                for app in self.registry.all() {
+                    app.data.close_idle(crate::limits::DATABASE_IDLE);
+                }
             }
         });
         self.server.clone().run(self.listener, stop).await;
         self.server.ready.store(false, Ordering::Relaxed);
         sweeper.abort();
+        stopping.cancel();
+        // Each app's task waits for its own jobs, and then gives them back.
+        let _ = tokio::time::timeout(crate::limits::JOBS_STOP_WAIT * 2, working).await;
         let _ = tokio::time::timeout(Duration::from_secs(5), self.logs.flush()).await;
     }
 }

@@ -220,6 +220,7 @@ mod tests {
             egress: Default::default(),
             cache: pumice_host_api::Cache::new(1),
             data: None,
+            scripts: Default::default(),
             files: Default::default(),
             buckets: Default::default(),
             messages: Default::default(),

@@ -32,12 +32,14 @@ use crate::functions::{App, Registry};
 use crate::limits;
 use crate::request_id::RequestId;
 use crate::services::dbapi::{self, Dbapi};
+use crate::services::jobs::routes::{JOBS, JobsApi};
 
 /// Where the server is and which hosts it answers for.
 pub struct Server {
     pub registry: Arc<Registry>,
     pub functions: Entry,
     pub dbapi: Dbapi,
+    pub jobs: JobsApi,
     /// `/platform/v1`.
     pub platform: Router,
     /// Apps are reached at `<app>.<domain>`.
@@ -190,6 +192,9 @@ impl Server {
             let rest = path.strip_prefix(prefix);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
+        if path.starts_with(JOBS) {
+            return self.jobs.answer(incoming).await;
+        }
         if below(dbapi::REST) {
             return self.dbapi.answer(incoming).await;
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a checkout to a served app that has answered.
+//! `cargo xtask demo`: from a checkout to a served guestbook that has gone through every kind of guest.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -9,12 +9,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::http::Connection;
+use crate::http::{Answer, Connection};
 use crate::process::{self, Running, say, tied};
 use crate::{needs, server};
 
 /// The first start compiles guests, which may begin with fetching their compilers.
 const DEPLOY_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// What follows a write without being waited for: an after-trigger, a job. Far more than either takes.
+const EFFECT_MAX: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+const APP: &str = "examples/guestbook";
 
 /// How the demo runs.
 pub struct Options {
@@ -68,32 +74,37 @@ pub fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     say("building pumice");
     process::run(needs::cargo(root, "build").args(["--package", "pumice-runtime"]))?;
 
-    say("pumice dev examples/hello");
+    say(&format!("pumice dev {APP}"));
     let mut command = dev(root, &options.listen);
     let mut dev = Running::start(&mut command)?;
     let events = events(&mut dev)?;
     let (serving, took) = wait_until_deployed(&mut dev, &events)?;
     let fact = |key: &str| serving[key].as_str().unwrap_or_default().to_owned();
-    let (url, anon) = (fact("url"), fact("anon_key"));
+    let guestbook = Guestbook {
+        url: fact("url"),
+        service_key: fact("service_role_key"),
+    };
     say(&format!("serving after {:.1} s", took.as_secs_f32()));
-
-    let calls = calls(&anon);
-    for call in &calls {
-        call.make(&url)?;
-    }
+    guestbook.walk()?;
     if options.once {
         dev.stop();
         return Ok(());
     }
-    println!("\nurl               {url}");
-    println!("anon key          {anon}");
-    println!("service role key  {}", fact("service_role_key"));
-    println!("\nTry:\n");
-    for call in &calls {
-        println!("{}", call.as_curl(&url));
+    println!("\nurl               {}", guestbook.url);
+    println!("anon key          {}", fact("anon_key"));
+    println!("service role key  {}", guestbook.service_key);
+    println!("\nOpen {} in a browser, or try:\n", guestbook.url);
+    for call in guestbook.calls() {
+        println!("{}", call.as_curl(&guestbook.url));
     }
-    println!("\nChange a file in examples/hello and see it served. Ctrl-C ends this.\n");
+    println!("\nChange a file in {APP} and see it served. Ctrl-C ends this.\n");
     show(&mut dev, &events)
+}
+
+/// The app being served.
+struct Guestbook {
+    url: String,
+    service_key: String,
 }
 
 /// One of the demo's calls.
@@ -101,83 +112,179 @@ struct Call {
     what: &'static str,
     method: &'static str,
     path: &'static str,
-    headers: Vec<(&'static str, String)>,
-    body: String,
-    /// What the answer must contain.
-    expect: &'static str,
+    service_key: Option<String>,
+    body: Option<Value>,
+    status: u16,
+    /// What the answer must contain, each of them.
+    expect: &'static [&'static str],
 }
 
-fn calls(anon_key: &str) -> [Call; 4] {
-    let get = |what, path, expect| Call {
-        what,
-        method: "GET",
-        path,
-        headers: Vec::new(),
-        body: String::new(),
-        expect,
-    };
-    [
-        get("Rust", "/functions/v1/hello?name=Ada", "Ada"),
-        Call {
-            what: "JavaScript",
-            method: "POST",
-            path: "/functions/v1/greet",
-            headers: vec![
-                ("apikey", anon_key.to_owned()),
-                ("content-type", "application/json".to_owned()),
-            ],
-            body: json!({ "name": "Grace" }).to_string(),
-            expect: "Grace",
-        },
-        Call {
-            body: "any body".to_owned(),
-            method: "POST",
-            ..get("foreign wasi:http component", "/functions/v1/foreign", "")
-        },
-        get("static page", "/", "<!doctype html>"),
-    ]
-}
+impl Guestbook {
+    /// Makes all calls, and waits for what follows from them.
+    fn walk(&self) -> anyhow::Result<()> {
+        let [page, table, entry, refusal, transfer, script] = self.calls();
+        self.make(&page)?;
+        self.make(&table)?;
+        let before = self.points_of_ada()?;
+        self.make(&entry)?;
+        self.make(&refusal)?;
+        self.wait_for("after-trigger: Ada has five points more", || {
+            Ok(self.points_of_ada()? == before + 5)
+        })?;
+        self.make(&transfer)?;
+        let left = self.points_of_ada()?;
+        ensure!(
+            left == before + 2,
+            "Ada should have {} points and has {left}",
+            before + 2
+        );
+        self.make(&script)?;
+        self.wait_for("script: this minute's row is there", || self.is_tallied())
+    }
 
-impl Call {
-    fn make(&self, url: &str) -> anyhow::Result<()> {
-        let mut connection = Connection::open(url)?;
-        let headers: Vec<(&str, &str)> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+    fn calls(&self) -> [Call; 6] {
+        let get = |what, path, expect| Call {
+            what,
+            method: "GET",
+            path,
+            service_key: None,
+            body: None,
+            status: 200,
+            expect,
+        };
+        let post = |what, path, body, expect| Call {
+            method: "POST",
+            body: Some(body),
+            ..get(what, path, expect)
+        };
+        let says = |message: &str| json!({ "name": "Ada", "message": message });
+        [
+            get("static page", "/", &["<!doctype html>"]),
+            Call {
+                service_key: Some(self.service_key.clone()),
+                ..get(
+                    "table",
+                    "/rest/v1/members?select=name,points&order=points.desc&limit=3",
+                    &["\"name\":", "\"points\":"],
+                )
+            },
+            Call {
+                status: 201,
+                ..post(
+                    "function, and two before-triggers that trim and find a mood",
+                    "/api/entries",
+                    says("  What a lovely book!  "),
+                    &["\"message\":\"What a lovely book!\"", "\"mood\":\"happy\""],
+                )
+            },
+            Call {
+                status: 400,
+                ..post(
+                    "before-trigger that refuses",
+                    "/api/entries",
+                    says("What a damn book"),
+                    &["\"code\":\"rude\""],
+                )
+            },
+            post(
+                "procedure",
+                "/rest/v1/rpc/transfer",
+                json!({ "from": "Ada", "to": "Grace", "points": 3 }),
+                &["\"name\":\"Ada\"", "\"name\":\"Grace\""],
+            ),
+            Call {
+                service_key: Some(self.service_key.clone()),
+                status: 202,
+                ..post("script", "/jobs/v1/tally", json!({}), &["\"id\":"])
+            },
+        ]
+    }
+
+    fn make(&self, call: &Call) -> anyhow::Result<()> {
         let began = Instant::now();
-        let answer = connection.send(self.method, self.path, &headers, self.body.as_bytes())?;
+        let answer = self.send(call)?;
         let took = began.elapsed();
         let text = answer.text();
         println!(
             "\n{}: {} {}\n  {} in {:.1} ms: {}",
-            self.what,
-            self.method,
-            self.path,
+            call.what,
+            call.method,
+            call.path,
             answer.status,
             took.as_secs_f64() * 1000.0,
             text.lines().next().unwrap_or_default()
         );
         ensure!(
-            answer.status == 200 && text.contains(self.expect),
-            "{} {} should answer 200 with `{}`, and answered {}: {}",
-            self.method,
-            self.path,
-            self.expect,
+            answer.status == call.status && call.expect.iter().all(|part| text.contains(part)),
+            "{} {} should answer {} with {}, and answered {}: {}",
+            call.method,
+            call.path,
+            call.status,
+            call.expect.join(" and "),
             answer.status,
             text.trim()
         );
         Ok(())
     }
 
+    fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let mut headers = Vec::new();
+        if let Some(key) = &call.service_key {
+            headers.push(("apikey", key.as_str()));
+        }
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        if call.body.is_some() {
+            headers.push(("content-type", "application/json"));
+        }
+        Connection::open(&self.url)?.send(call.method, call.path, &headers, body.as_bytes())
+    }
+
+    /// What the page shows.
+    fn book(&self) -> anyhow::Result<Value> {
+        Connection::open(&self.url)?.get("/api/book")?.json()
+    }
+
+    fn points_of_ada(&self) -> anyhow::Result<i64> {
+        let book = self.book()?;
+        let mut members = book["members"].as_array().into_iter().flatten();
+        let ada = members.find(|member| member["name"] == "Ada");
+        ada.and_then(|ada| ada["points"].as_i64())
+            .context("Ada is not in the book; remove examples/guestbook/.pumice and start again")
+    }
+
+    /// Whether the newest row of `minutes` says what is in the book.
+    fn is_tallied(&self) -> anyhow::Result<bool> {
+        let book = self.book()?;
+        let members = book["members"].as_array().into_iter().flatten();
+        let points: i64 = members.filter_map(|member| member["points"].as_i64()).sum();
+        Ok(book["minutes"][0]["points"] == points)
+    }
+
+    fn wait_for(&self, what: &str, is_so: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !is_so()? {
+            ensure!(
+                began.elapsed() < EFFECT_MAX,
+                "{what}: not within {EFFECT_MAX:?}"
+            );
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        println!(
+            "\n{what}\n  seen after {:.0} ms",
+            began.elapsed().as_secs_f64() * 1000.0
+        );
+        Ok(())
+    }
+}
+
+impl Call {
     fn as_curl(&self, url: &str) -> String {
         let mut line = format!("curl '{url}{}'", self.path);
-        for (name, value) in &self.headers {
-            line.push_str(&format!(" -H '{name}: {value}'"));
+        if let Some(key) = &self.service_key {
+            line.push_str(&format!(" -H 'apikey: {key}'"));
         }
-        if !self.body.is_empty() {
-            line.push_str(&format!(" -d '{}'", self.body));
+        if let Some(body) = &self.body {
+            line.push_str(&format!(" -H 'content-type: application/json' -d '{body}'"));
         }
         line
     }
@@ -186,7 +293,7 @@ impl Call {
 fn dev(root: &Path, listen: &str) -> Command {
     let mut command = tied(&server::debug_binary(root));
     command
-        .args(["dev", "examples/hello", "--json", "--listen", listen])
+        .args(["dev", APP, "--json", "--listen", listen])
         .current_dir(root)
         .env("RUST_BACKTRACE", "0")
         .stdout(Stdio::piped());

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 
 const HELP: &str = "\
-cargo xtask demo [--once] [--listen ADDR]   build, serve examples/hello, call it, show how to go on
+cargo xtask demo [--once] [--listen ADDR]   build, serve examples/guestbook, call it, show how to go on
 cargo xtask test [-- FILTER]                all checks and tests; with FILTER, only the tests so named
 cargo xtask guests                          build the tests' guests into target/guests
 cargo xtask deps                            check licences and names of all dependencies

@@ -81,6 +81,11 @@ impl DataError {
         SqlFault::new(code, message).into()
     }
 
+    /// Whether another transaction came between, so that the same may succeed now: 40001, or a deadlock.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.code(), Some("40001" | "40P01"))
+    }
+
     /// PostgreSQL's or the dialect's code, when there is one.
     pub fn code(&self) -> Option<&str> {
         match self {

@@ -6,12 +6,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::changes::{self, Subscription};
 use super::ddl::{self, Applied, MigrateFault, MigrationFile};
 use super::postgres::Cluster;
 use super::sqlite::Sqlite;
 use super::sqlite_ffi::Connection;
 use super::{Context, DataError, Schema};
-use crate::AppId;
+use crate::{AppId, jobs};
 
 /// How long an app's migrations may take together. Others' writes to the app wait meanwhile.
 const MIGRATION_MAX: Duration = Duration::from_secs(60);
@@ -22,6 +23,10 @@ pub struct Migrations {
     pub files: Vec<MigrationFile>,
     /// Run once, when it was never run before.
     pub seed: Option<String>,
+    /// What the after-triggers want to be told, once the files have run.
+    pub subscriptions: Vec<Subscription>,
+    /// Whether it has scripts or schedules.
+    pub jobs: bool,
 }
 
 /// Why migrations did not run.
@@ -38,7 +43,11 @@ pub enum MigrateError {
 /// # Errors
 /// [`MigrateFault`] with the place in the file; nothing has changed then.
 pub async fn sqlite(db: &Sqlite, migrations: Migrations) -> Result<Vec<String>, MigrateError> {
-    if migrations.files.is_empty() && migrations.seed.is_none() && !db.path().exists() {
+    if migrations.files.is_empty()
+        && migrations.seed.is_none()
+        && !migrations.jobs
+        && !db.path().exists()
+    {
         return Ok(Vec::new());
     }
     let session = db
@@ -59,16 +68,38 @@ pub async fn sqlite(db: &Sqlite, migrations: Migrations) -> Result<Vec<String>, 
     }
 }
 
+/// The tables that are ours.
+fn prepare_file(connection: &Connection) -> Result<(), MigrateFault> {
+    ddl::prepare(connection)?;
+    changes::prepare_sqlite(connection).map_err(ours)?;
+    jobs::prepare_sqlite(connection).map_err(ours)
+}
+
+fn observe_file(
+    connection: &Connection,
+    subscriptions: &[Subscription],
+) -> Result<(), MigrateFault> {
+    let schema = ddl::catalog(connection)?.schema();
+    changes::observe_sqlite(connection, subscriptions, &schema).map_err(ours)
+}
+
+fn ours(error: DataError) -> MigrateFault {
+    MigrateFault::Record(error.to_string())
+}
+
 fn migrate_file(
     connection: &Connection,
     migrations: &Migrations,
 ) -> Result<Vec<String>, MigrateFault> {
-    ddl::prepare(connection)?;
+    prepare_file(connection)?;
     let applied = ddl::applied(connection)?;
     let new = ddl::plan(&applied, &migrations.files)?;
     if !new.is_empty() {
+        // SQLite changes no column that a trigger names.
+        changes::observe_sqlite(connection, &[], &Schema::default()).map_err(ours)?;
         ddl::apply(connection, &new)?;
     }
+    observe_file(connection, &migrations.subscriptions)?;
     let mut ran: Vec<String> = new.iter().map(|file| file.name.clone()).collect();
     if let Some(seed) = &migrations.seed
         && ddl::seed(connection, seed)?
@@ -76,6 +107,43 @@ fn migrate_file(
         ran.push("seed.sql".to_owned());
     }
     Ok(ran)
+}
+
+/// Changes what is written down for after-triggers, and nothing else: when a revision is switched to
+/// whose migrations ran before. `jobs` as in [`Migrations`].
+///
+/// # Errors
+/// [`DataError`]; nothing has changed then.
+pub async fn observe_sqlite(
+    db: &Sqlite,
+    subscriptions: Vec<Subscription>,
+    jobs: bool,
+) -> Result<(), MigrateError> {
+    if !jobs && !db.path().exists() {
+        return Ok(());
+    }
+    let job = move |connection: &Connection| {
+        Ok(prepare_file(connection).and_then(|()| observe_file(connection, &subscriptions)))
+    };
+    db.write(Context::default(), MIGRATION_MAX, job).await??;
+    Ok(())
+}
+
+/// As [`observe_sqlite`].
+///
+/// # Errors
+/// [`DataError`]; nothing has changed then.
+pub async fn observe_postgres(
+    cluster: &Cluster,
+    app: AppId,
+    subscriptions: Vec<Subscription>,
+) -> Result<(), MigrateError> {
+    let mut tx = cluster.as_owner(app).await?.begin().await?;
+    changes::prepare_postgres(&mut tx).await?;
+    jobs::prepare_postgres(&mut tx).await?;
+    changes::observe_postgres(&mut tx, &subscriptions).await?;
+    tx.commit().await?.close().await?;
+    Ok(())
 }
 
 /// Runs what has not run yet in an app's database on PostgreSQL.
@@ -88,6 +156,10 @@ pub async fn postgres(
     migrations: Migrations,
 ) -> Result<Vec<String>, MigrateError> {
     let mut owner = cluster.as_owner(app).await?;
+    let mut tx = owner.begin().await?;
+    changes::prepare_postgres(&mut tx).await?;
+    jobs::prepare_postgres(&mut tx).await?;
+    owner = tx.commit().await?;
     let applied = owner.applied().await?;
     let applied: Vec<Applied> = applied.iter().map(known).collect::<Result<_, _>>()?;
     let seeded = applied.iter().any(|applied| applied.file == ddl::SEED);
@@ -127,6 +199,9 @@ pub async fn postgres(
         owner = tx.commit().await?;
         ran.push(file.name.clone());
     }
+    let mut tx = owner.begin().await?;
+    changes::observe_postgres(&mut tx, &migrations.subscriptions).await?;
+    owner = tx.commit().await?;
     owner.close().await?;
     Ok(ran)
 }

@@ -7,12 +7,14 @@
 mod store;
 
 mod actor;
+pub mod changes;
 mod context;
 pub mod ddl;
 mod error;
 pub mod hooks;
 mod host;
 pub mod migrate;
+pub(crate) mod own;
 mod plan;
 pub mod postgres;
 pub mod query;
@@ -21,6 +23,8 @@ mod schema;
 mod sql;
 pub mod sqlite;
 mod sqlite_ffi;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transaction;
 mod types;
 mod value;

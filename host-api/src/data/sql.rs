@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::plan::{
     Cells, Comparison, Condition, ConflictPlan, Is, Order, SelectPlan, Selection, Test,
 };
-use super::{DataError, Table, Type, Value};
+use super::{DataError, Enum, Table, Type, Value};
 
 /// What is bound to a statement, in order.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub fn select(plan: &SelectPlan, args: &mut Args) -> Result<String, DataError> {
     columns(&plan.table, &plan.selection, &mut sql);
     push(&mut sql, format_args!(" from {} as _t", plan.table.name));
     conditions(&plan.table, &plan.conditions, args, &mut sql)?;
-    order(&plan.table, &plan.order, &mut sql);
+    order(&plan.table, &plan.order, postgres, &mut sql);
     // SQLite has no offset without a limit.
     match (plan.limit, plan.offset) {
         (Some(limit), _) => push(&mut sql, format_args!(" limit {limit}")),
@@ -126,6 +126,8 @@ pub fn insert(
             }
         }
     }
+    // SQLite has no conflict clause for a row of defaults.
+    let conflict = conflict.filter(|_| args.postgres() || !written.is_empty());
     if let Some(conflict) = conflict {
         sql.push_str(" on conflict (");
         list(&mut sql, &conflict.on, |sql, column| {
@@ -350,7 +352,22 @@ fn conditions(
         if condition.not {
             sql.push_str("not (");
         }
-        push(sql, format_args!("_t.{}", column.name));
+        // Labels are in order of declaration, which their text does not show.
+        let ranked = match (&column.ty, &condition.test, &*args) {
+            (
+                Type::Enum(of),
+                Test::Compare(
+                    Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte,
+                    _,
+                ),
+                Args::Sqlite(_),
+            ) => Some(of),
+            _ => None,
+        };
+        match ranked {
+            Some(of) => rank(of, &format!("_t.{}", column.name), sql),
+            None => push(sql, format_args!("_t.{}", column.name)),
+        }
         match &condition.test {
             Test::Compare(comparison, literal) => {
                 sql.push_str(match comparison {
@@ -361,7 +378,14 @@ fn conditions(
                     Comparison::Lt => " < ",
                     Comparison::Lte => " <= ",
                 });
-                args.literal(&column.ty, literal, sql)?;
+                match ranked {
+                    Some(of) => {
+                        let mut bound = String::new();
+                        args.literal(&column.ty, literal, &mut bound)?;
+                        rank(of, &bound, sql);
+                    }
+                    None => args.literal(&column.ty, literal, sql)?,
+                }
             }
             // Nothing is in an empty list, and nothing is said about nulls either.
             Test::In(literals) if literals.is_empty() => sql.push_str(" is null and false"),
@@ -404,13 +428,30 @@ impl Is {
     }
 }
 
-fn order(table: &Table, orders: &[Order], sql: &mut String) {
+/// SQLite: the place of a label among its enum's.
+fn rank(of: &Enum, value: &str, sql: &mut String) {
+    push(sql, format_args!("case {value}"));
+    for (at, label) in of.labels.iter().enumerate() {
+        push(
+            sql,
+            format_args!(" when '{}' then {at}", label.replace('\'', "''")),
+        );
+    }
+    sql.push_str(" end");
+}
+
+fn order(table: &Table, orders: &[Order], postgres: bool, sql: &mut String) {
     for (at, order) in orders.iter().enumerate() {
         sql.push_str(if at == 0 { " order by " } else { ", " });
-        let name = &table.columns[order.column].name;
+        let column = &table.columns[order.column];
+        let name = &column.name;
         let direction = if order.descending { "desc" } else { "asc" };
         let nulls = if order.nulls_first { "first" } else { "last" };
-        push(sql, format_args!("_t.{name} {direction} nulls {nulls}"));
+        match &column.ty {
+            Type::Enum(of) if !postgres => rank(of, &format!("_t.{name}"), sql),
+            _ => push(sql, format_args!("_t.{name}")),
+        }
+        push(sql, format_args!(" {direction} nulls {nulls}"));
     }
 }
 

@@ -15,8 +15,8 @@ use super::run::{self, OldRow, Work};
 use super::sqlite::Sqlite;
 use super::transaction::Transaction;
 use super::{
-    Actor, DataError, ROWS_MAX, STATEMENT_TIMEOUT, Schema, TRANSACTION_MAX, TRIGGER_BATCH_ROWS,
-    TRIGGER_ROWS_MAX,
+    Actor, Context, DataError, ROWS_MAX, STATEMENT_TIMEOUT, Schema, TRANSACTION_MAX,
+    TRIGGER_BATCH_ROWS, TRIGGER_ROWS_MAX,
 };
 
 /// An app's database. Cheap to clone.
@@ -237,9 +237,10 @@ impl DataStore {
     /// # Errors
     /// As [`Transaction::commit`].
     pub async fn commit(&self, transaction: &Transaction) -> Result<(), DataError> {
-        transaction.commit().await?;
-        self.committed();
-        Ok(())
+        let wake = Wake::new(self);
+        let outcome = transaction.commit().await;
+        wake.end(outcome.is_ok());
+        outcome
     }
 
     pub async fn rollback(&self, transaction: &Transaction) {
@@ -250,6 +251,13 @@ impl DataStore {
         match self.0.hooks.get() {
             Some(hooks) => hooks.before(table, operation),
             None => Vec::new(),
+        }
+    }
+
+    /// Closes connections that have not been used for `idle`. (Those to PostgreSQL close by themselves.)
+    pub fn close_idle(&self, idle: std::time::Duration) {
+        if let Db::Sqlite(sqlite) = &self.0.db {
+            sqlite.close_idle(idle);
         }
     }
 
@@ -291,27 +299,16 @@ impl DataStore {
         if let Some(transaction) = within {
             return transaction.run(context, schema, Arc::new(work)).await;
         }
-        let rows = match &self.0.db {
+        let wake = Wake::new(self);
+        let outcome = match &self.0.db {
             Db::Sqlite(sqlite) => {
                 let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
-                sqlite.write(context, STATEMENT_TIMEOUT, job).await?
+                sqlite.write(context, STATEMENT_TIMEOUT, job).await
             }
-            Db::Postgres(postgres) => {
-                let mut tx = postgres.begin(&context, Begin::write()).await?;
-                match run::postgres::run(&mut tx, &work).await {
-                    Ok(rows) => {
-                        tx.commit().await?;
-                        rows
-                    }
-                    Err(error) => {
-                        let _ = tx.rollback().await;
-                        return Err(error);
-                    }
-                }
-            }
+            Db::Postgres(postgres) => write_postgres(postgres, &context, &work).await,
         };
-        self.committed();
-        Ok(rows)
+        wake.end(outcome.is_ok());
+        outcome
     }
 
     /// A statement whose rows are judged by before-triggers.
@@ -335,9 +332,7 @@ impl DataStore {
             };
             match outcome {
                 // Inside somebody's transaction what changed stays changed: trying again is theirs.
-                Err(error)
-                    if error.code() == Some("40001") && within.is_none() && attempt < ATTEMPTS =>
-                {
+                Err(error) if error.is_conflict() && within.is_none() && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
                 outcome => return outcome,
@@ -508,6 +503,60 @@ impl DataStore {
                 let _ = tx.rollback().await;
                 olds
             }
+        }
+    }
+}
+
+async fn write_postgres(
+    postgres: &Postgres,
+    context: &Context,
+    work: &Work,
+) -> Result<Rows, DataError> {
+    let mut tx = postgres.begin(context, Begin::write()).await?;
+    match run::postgres::run(&mut tx, work).await {
+        Ok(rows) => {
+            tx.commit().await?;
+            Ok(rows)
+        }
+        Err(error) => {
+            let _ = tx.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// Wakes who waits for changes once a write is through, also when whoever asked for it has gone: the
+/// writer does its work all the same.
+struct Wake<'s> {
+    store: &'s DataStore,
+    done: bool,
+}
+
+impl<'s> Wake<'s> {
+    fn new(store: &'s DataStore) -> Wake<'s> {
+        Wake { store, done: false }
+    }
+
+    fn end(mut self, committed: bool) {
+        self.done = true;
+        if committed {
+            self.store.committed();
+        }
+    }
+}
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // Nobody waits for it any more; it ends within its timeout.
+        let store = self.store.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(STATEMENT_TIMEOUT).await;
+                store.committed();
+            });
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Mutex;
 
+use super::own::{self, Operation};
 use super::plan::SelectPlan;
 use super::postgres::PgTx;
 use super::query::Rows;
@@ -66,7 +67,7 @@ impl Transaction {
         work: Arc<Work>,
     ) -> Result<Rows, DataError> {
         let outcome = self.run_unwatched(context, schema, work).await;
-        if matches!(&outcome, Err(error) if error.code() == Some("40001")) {
+        if matches!(&outcome, Err(error) if error.is_conflict()) {
             self.0.conflicted.store(true, Ordering::Relaxed);
         }
         outcome
@@ -99,20 +100,30 @@ impl Transaction {
         }
     }
 
-    /// Does something of the host's own: one job for SQLite, the same in SQL for PostgreSQL.
-    pub(crate) async fn run_both<T: Send + 'static>(
-        &self,
-        context: Context,
-        sqlite: impl FnOnce(&super::sqlite_ffi::Connection) -> Result<T, DataError> + Send + 'static,
-        postgres: impl AsyncFnOnce(&mut PgTx) -> Result<T, DataError>,
-    ) -> Result<T, DataError> {
+    /// Runs the host's own `operation` as part of this. If it fails, the transaction is as before and
+    /// goes on.
+    ///
+    /// # Errors
+    /// The operation's, and [`DataError::TransactionEnded`].
+    pub(crate) async fn own<O: Operation>(&self, operation: O) -> Result<O::Answer, DataError> {
+        let context = Context::default();
         let mut state = self.0.state.lock().await;
         match &mut *state {
             State::Sqlite(session) => {
                 session.set_context(context).await?;
-                session.run(sqlite).await
+                let job = move |connection: &_| own::on_sqlite(&operation, connection);
+                session.run(job).await
             }
-            State::Postgres(tx) => postgres(tx).await,
+            State::Postgres(tx) => {
+                tx.set_context(&context);
+                tx.savepoint().await?;
+                let outcome = operation.run(tx).await;
+                match outcome {
+                    Ok(_) => tx.release().await?,
+                    Err(_) => tx.rollback_to().await?,
+                }
+                outcome
+            }
             State::Over => Err(DataError::TransactionEnded),
         }
     }

@@ -3,6 +3,7 @@
 mod client;
 mod dev;
 mod doctor;
+mod r#gen;
 mod init;
 mod project;
 mod remote;
@@ -118,6 +119,13 @@ enum Command {
         #[command(flatten)]
         app: AppArgs,
     },
+    /// Write an app's tables down for another language.
+    Gen {
+        #[command(subcommand)]
+        command: r#gen::Gen,
+        #[command(flatten)]
+        app: AppArgs,
+    },
     /// Say what this machine offers and what is missing.
     Doctor,
     /// Compile a component: the child process of a deployment.
@@ -212,6 +220,7 @@ fn run(command: Command, report: &Report) -> anyhow::Result<ExitCode> {
         Command::Secrets { command, app } => {
             runtime.block_on(remote::secrets(command, &app, report))?
         }
+        Command::Gen { command, app } => runtime.block_on(r#gen::run(command, &app, report))?,
         Command::Doctor => return doctor::run(report),
         Command::CompileComponent => {}
     }

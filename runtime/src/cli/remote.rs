@@ -51,7 +51,7 @@ pub struct LogQuery {
     pub count: usize,
 }
 
-fn connect(server: &ServerArgs) -> anyhow::Result<Client> {
+pub(super) fn connect(server: &ServerArgs) -> anyhow::Result<Client> {
     if let (Some(url), Some(key)) = (&server.server, &server.key) {
         return Ok(Client::new(Contact {
             url: url.trim_end_matches('/').to_owned(),
@@ -79,7 +79,7 @@ fn connect(server: &ServerArgs) -> anyhow::Result<Client> {
 }
 
 /// The app that is meant: named, or the one of the current folder.
-fn app_name(args: &AppArgs) -> anyhow::Result<String> {
+pub(super) fn app_name(args: &AppArgs) -> anyhow::Result<String> {
     if let Some(name) = &args.app {
         return Ok(name.clone());
     }

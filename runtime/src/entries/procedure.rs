@@ -1,20 +1,19 @@
 //! Procedures: guest code inside one transaction, by name.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pumice_host_api::Standing;
 use pumice_host_api::data::{Actor, DataError, TRANSACTION_MAX};
 
 use crate::entries::row::fault;
 use crate::error::Error;
-use crate::functions::App;
 use crate::functions::components::Components;
+use crate::functions::{App, Procedure};
 use crate::invoke::Invoker;
 use crate::invoke::call::{Answer, Call};
 use crate::outcome::InvokeError;
 use crate::request_id::RequestId;
-use crate::services::auth::extract;
 
 /// What this entry works with.
 pub struct Procedures {
@@ -22,34 +21,43 @@ pub struct Procedures {
     pub components: Arc<Components>,
 }
 
-/// How often a procedure is tried that other transactions came between.
-const ATTEMPTS: u32 = 5;
+/// For how long a procedure is tried again that other transactions came between.
+const AGAIN_MAX: Duration = Duration::from_secs(3);
+/// The longest pause before it is tried again.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 impl Procedures {
-    /// Calls `name` with `arguments` (a JSON object) and returns its JSON. Everything it has written is
+    /// The procedure called `name`.
+    ///
+    /// # Errors
+    /// PGRST202 without such a procedure.
+    pub fn find(&self, app: &App, name: &str) -> Result<Arc<Procedure>, DataError> {
+        let revision = app.revision.load();
+        let found = revision
+            .as_ref()
+            .and_then(|revision| revision.procedure(name));
+        found.cloned().ok_or_else(|| {
+            let message = format!("Could not find the function public.{name} in the schema cache");
+            DataError::sql("PGRST202", message)
+        })
+    }
+
+    /// Calls a procedure with `arguments` (a JSON object) and returns its JSON. Everything it has written is
     /// there when this returns, or nothing of it.
     ///
     /// # Errors
-    /// PGRST202 without such a procedure; [`DataError::Rejected`] in its own words; 40001 when others
+    /// [`DataError::Rejected`] in its own words; 40001 when others
     /// kept coming between.
     pub async fn call(
         &self,
         app: &App,
-        name: &str,
+        procedure: &Procedure,
         actor: Actor,
         request_id: RequestId,
         arguments: String,
     ) -> Result<String, Error> {
-        let revision = app.revision.load_full();
-        let found = revision
-            .as_ref()
-            .and_then(|revision| revision.procedure(name));
-        let procedure = found.ok_or_else(|| {
-            let message = format!("Could not find the function public.{name} in the schema cache");
-            DataError::sql("PGRST202", message)
-        })?;
-        extract::permit(procedure.access, &actor.caller)?;
         let guest = &procedure.guest;
+        let name = &*guest.name;
         let target = guest.target(&self.components).await.map_err(|error| {
             let error = InvokeError::Boot(error.to_string());
             fault(
@@ -57,7 +65,8 @@ impl Procedures {
                 &self.invoker.refused(guest.entry(), request_id, error),
             )
         })?;
-        let mut attempt = 1;
+        let until = Instant::now() + AGAIN_MAX;
+        let mut pause = Duration::from_millis(1);
         loop {
             // The place comes first: a procedure that waits for one holds no transaction.
             let ticket = self.invoker.ticket(&target, request_id).await;
@@ -89,11 +98,17 @@ impl Procedures {
                 return outcome.map_err(Error::from);
             };
             app.data.rollback(&transaction).await;
-            let again = transaction.conflicted() || error.code() == Some("40001");
-            if !again || attempt == ATTEMPTS {
+            if !transaction.conflicted() && !error.is_conflict() {
                 return Err(error.into());
             }
-            attempt += 1;
+            // Whatever the guest made of it, the cause is the conflict.
+            if Instant::now() + pause > until {
+                let message = "could not serialize access due to concurrent update";
+                return Err(DataError::sql("40001", message).into());
+            }
+            // Those that met would meet again if they all came back at once.
+            tokio::time::sleep(pause.mul_f64(rand::random::<f64>())).await;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 }

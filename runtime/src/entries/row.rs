@@ -13,12 +13,14 @@ use crate::invoke::Invoker;
 use crate::invoke::call::{Answer, Call};
 use crate::outcome::InvokeError;
 use crate::request_id::RequestId;
+use crate::services::jobs::Wakes;
 
 /// The triggers of one app's active revision, whichever that is when a write asks.
 pub struct Triggers {
     pub app: Weak<App>,
     pub invoker: Arc<Invoker>,
     pub components: Arc<Components>,
+    pub wakes: Wakes,
 }
 
 impl WriteHooks for Triggers {
@@ -42,7 +44,7 @@ impl WriteHooks for Triggers {
 
     fn committed(&self) {
         if let Some(app) = self.app.upgrade() {
-            app.wake.notify_one();
+            self.wakes.wake(&app);
         }
     }
 }

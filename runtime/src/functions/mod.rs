@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pumice_host_api::data::DataStore;
+use pumice_host_api::jobs::Scripts;
 use pumice_host_api::{
     AppId, AppName, Buckets, Cache, ComponentName, Egress, EgressClient, EgressPolicy, Entry,
     FileLimits, FileStore, HostLimits, MemoryBudget, Messages,
@@ -114,8 +115,8 @@ pub struct App {
     pub files: FileStore,
     /// The app's messages.
     pub messages: Messages,
-    /// Told of each commit: changes or jobs may wait.
-    pub wake: tokio::sync::Notify,
+    /// Whether it stands in the queue of apps that may have work.
+    pub woken: AtomicBool,
     cache: Cache,
     egress: EgressClient,
     memory: Arc<MemoryBudget>,
@@ -149,7 +150,7 @@ impl App {
             data,
             files: FileStore::new(folder.join("objects"), FileLimits::default()),
             messages: Messages::new(),
-            wake: tokio::sync::Notify::new(),
+            woken: AtomicBool::new(false),
             id,
             name,
             created_at,
@@ -373,6 +374,26 @@ impl Revision {
             .map(|(_, function)| function)
     }
 
+    /// Whether anything of it happens later than the request that causes it.
+    pub fn works_later(&self) -> bool {
+        !self.scripts.is_empty() || !self.schedules.is_empty() || self.has_after()
+    }
+
+    /// Whether it has after-triggers.
+    pub fn has_after(&self) -> bool {
+        self.triggers
+            .iter()
+            .any(|trigger| matches!(trigger.when, When::After { .. }))
+    }
+
+    /// The scripts, as those who enqueue them must know them.
+    pub fn known_scripts(&self) -> Scripts {
+        self.scripts
+            .iter()
+            .map(|(name, script)| (name.clone(), script.attempts_max))
+            .collect()
+    }
+
     pub fn triggers(&self) -> &[Arc<Trigger>] {
         &self.triggers
     }
@@ -452,6 +473,7 @@ struct Maker<'r> {
     environment: Vec<(String, String)>,
     secrets: Arc<BTreeMap<String, String>>,
     buckets: Buckets,
+    scripts: Arc<Scripts>,
     /// By the path of their source.
     components: HashMap<&'r str, StoredFile>,
 }
@@ -472,6 +494,13 @@ impl<'r> Maker<'r> {
             environment: environment(app, server, &manifest.config),
             secrets: app.secrets.load_full(),
             buckets: manifest.buckets.iter().cloned().collect(),
+            scripts: Arc::new(
+                manifest
+                    .scripts
+                    .iter()
+                    .map(|script| (script.entry.name.clone(), script.attempts_max))
+                    .collect(),
+            ),
             components: components
                 .filter_map(|component| {
                     let file = files.get(&component_path(component.name))?;
@@ -504,6 +533,7 @@ impl<'r> Maker<'r> {
                 .map_err(|faults| faults.iter().map(|fault| said(fault)).collect::<String>())?,
             cache: app.cache.clone(),
             data: Some(app.data.clone()),
+            scripts: self.scripts.clone(),
             files: app.files.clone(),
             buckets: self.buckets.clone(),
             messages: app.messages.clone(),

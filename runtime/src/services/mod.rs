@@ -2,4 +2,5 @@
 
 pub mod auth;
 pub mod dbapi;
+pub mod jobs;
 pub mod platform;

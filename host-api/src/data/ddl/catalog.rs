@@ -296,7 +296,7 @@ impl ColumnDef {
             name: Name::of_catalog(&self.name),
             ty: self.ty.clone(),
             not_null: self.not_null,
-            has_default: self.fill.is_some(),
+            has_default: matches!(self.fill, Some(Fill::Default(_) | Fill::Sequence { .. })),
             generated_always: matches!(
                 self.fill,
                 Some(Fill::Computed(_) | Fill::Sequence { always: true, .. })

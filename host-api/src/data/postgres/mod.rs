@@ -20,6 +20,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
+use tokio::sync::Semaphore;
 
 pub use self::provision::{Applied, Cluster, Owner, OwnerTx};
 
@@ -33,6 +34,8 @@ pub struct Postgres {
     app: AppId,
     pool: Arc<Pool>,
     options: Arc<PgConnectOptions>,
+    /// Its part of the node's connections.
+    share: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Postgres {
@@ -82,7 +85,11 @@ impl Postgres {
         let batch = sql::begin(context, options)?;
         loop {
             let mut tx = PgTx {
-                lease: Some(self.pool.lease(self.app, &self.options).await?),
+                lease: Some(
+                    self.pool
+                        .lease(self.app, &self.options, &self.share)
+                        .await?,
+                ),
                 context: context.clone(),
                 identity: Identity::Own,
                 state: State::Busy,

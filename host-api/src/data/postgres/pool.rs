@@ -51,6 +51,7 @@ pub(super) struct Lease {
     options: Arc<PgConnectOptions>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
+    _share: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -70,6 +71,11 @@ impl Pool {
         pool
     }
 
+    /// One app's part of the connections: no app can take them all.
+    pub(super) fn share(&self) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new((self.connections_max / 4).max(1)))
+    }
+
     /// A connection of `app`: an idle one, else a new one.
     ///
     /// # Errors
@@ -78,12 +84,16 @@ impl Pool {
         self: &Arc<Self>,
         app: AppId,
         options: &Arc<PgConnectOptions>,
+        share: &Arc<Semaphore>,
     ) -> Result<Lease, DataError> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.wait_max, permit)
+        let permits = async {
+            let share = Arc::clone(share).acquire_owned().await?;
+            Ok((share, Arc::clone(&self.permits).acquire_owned().await?))
+        };
+        let (share, permit) = tokio::time::timeout(self.wait_max, permits)
             .await
             .map_err(|_| errors::pool_timed_out())?
-            .map_err(|error| DataError::Unavailable(error.into()))?;
+            .map_err(|error: tokio::sync::AcquireError| DataError::Unavailable(error.into()))?;
         let (found, surplus) = {
             let mut idle = self.idle.lock();
             match idle.get_mut(&app).and_then(Vec::pop) {
@@ -108,6 +118,7 @@ impl Pool {
             options: Arc::clone(options),
             pool: Arc::clone(self),
             _permit: permit,
+            _share: share,
         })
     }
 

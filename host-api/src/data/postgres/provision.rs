@@ -111,6 +111,8 @@ impl Cluster {
             }
         }
         admin.run(sql::set_up_roles(names, password)).await?;
+        // Only a superuser may; without it deadlocks end at the transactions' own limit.
+        let _ = admin.run(sql::see_deadlocks_soon(names)).await;
         if !admin.exists(sql::DATABASE_EXISTS, &names.database).await? {
             admin.run(sql::create_database(names)).await?;
         }
@@ -154,6 +156,7 @@ impl Cluster {
             app,
             pool: Arc::clone(&self.pool),
             options: Arc::new(options),
+            share: self.pool.share(),
         }
     }
 

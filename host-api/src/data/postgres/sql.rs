@@ -51,6 +51,8 @@ pub(super) fn begin(context: &Context, options: Begin) -> Result<String, DataErr
 pub(super) fn identity(context: &Context) -> Result<String, DataError> {
     let role = match &context.role {
         Role::Anon | Role::Authenticated | Role::ServiceRole => context.role.as_str(),
+        // The host's own work: the role it has logged in as.
+        Role::Other(name) if name.is_empty() => "none",
         Role::Other(name) => {
             return Err(DataError::sql(
                 "22023",
@@ -182,6 +184,14 @@ pub(super) fn create_database(names: &Names) -> String {
         "create database \"{}\" owner \"{}\" template template0 encoding 'UTF8' \
          locale_provider libc lc_collate 'C' lc_ctype 'C.UTF-8'",
         names.database, names.owner
+    )
+}
+
+/// Transactions last half a second at most: PostgreSQL's second is too long to look for a deadlock.
+pub(super) fn see_deadlocks_soon(names: &Names) -> String {
+    format!(
+        "alter role \"{}\" set deadlock_timeout = '100ms'",
+        names.login
     )
 }
 

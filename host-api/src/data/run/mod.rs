@@ -65,7 +65,7 @@ fn key_of(table: &Table) -> Result<&[usize], super::DataError> {
     match &table.primary_key {
         Some(key) => Ok(&key.columns),
         None => Err(super::SqlFault::new(
-            "55000",
+            "0A000",
             format!(
                 "table \"{}\" has a before-trigger and no primary key",
                 table.name.as_str()

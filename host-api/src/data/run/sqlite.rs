@@ -6,7 +6,7 @@ use crate::data::sql::{self, Args};
 use crate::data::sqlite::errors::explain;
 use crate::data::sqlite_ffi::{Connection, Row};
 use crate::data::types::write_json_string;
-use crate::data::{ANSWER_BYTES_MAX, DataError, Schema, Table, Type, Value, ValueRef};
+use crate::data::{ANSWER_BYTES_MAX, DataError, Schema, SqlFault, Table, Type, Value, ValueRef};
 use serde_json::value::RawValue;
 
 use super::{OldRow, Work, changed_meanwhile, key_of};
@@ -29,6 +29,7 @@ pub fn run(connection: &Connection, schema: &Schema, work: &Work) -> Result<Rows
             let mut args = Args::Sqlite(Vec::new());
             let returning = plan.returning.rows.as_ref();
             let (table, tests) = (&plan.table, &plan.conditions);
+            generated(table, plan.cells.iter().map(|(column, _)| *column), false)?;
             not_null(table, &plan.cells)?;
             let sql = sql::update(table, &plan.cells, tests, returning, &mut args)?;
             let answer = returning.map(|selection| (&**table, selection));
@@ -69,6 +70,7 @@ pub fn run(connection: &Connection, schema: &Schema, work: &Work) -> Result<Rows
                 .map(|selection| (&**table, selection));
             for (old, cells) in changes {
                 unchanged(connection, schema, &by_key, table, key, old)?;
+                generated(table, cells.iter().map(|(column, _)| *column), false)?;
                 not_null(table, cells)?;
                 let mut args = Args::Sqlite(Vec::new());
                 let text =
@@ -163,7 +165,7 @@ fn insert(
     let answer = returning.map(|selection| (&**table, selection));
     for group in super::same_columns(&plan.rows) {
         let columns = super::columns_of(&group[0]);
-        generated(table, &columns)?;
+        generated(table, columns.iter().copied(), true)?;
         let mut args = Args::Sqlite(Vec::new());
         let conflict = plan.conflict.as_ref();
         let sql = sql::insert(table, &columns, conflict, returning, None, &mut args);
@@ -222,14 +224,36 @@ fn not_null(table: &Table, cells: &[(usize, Box<RawValue>)]) -> Result<(), DataE
     Ok(())
 }
 
-fn generated(table: &Table, columns: &[usize]) -> Result<(), DataError> {
+/// What only the database may write.
+fn generated(
+    table: &Table,
+    columns: impl Iterator<Item = usize>,
+    insert: bool,
+) -> Result<(), DataError> {
     for column in columns {
-        let column = &table.columns[*column];
-        if column.generated_always {
-            let name = column.name.as_str();
-            let message = format!("cannot insert a non-DEFAULT value into column \"{name}\"");
-            return Err(DataError::sql("428C9", message));
+        let column = &table.columns[column];
+        if !column.generated_always {
+            continue;
         }
+        let name = column.name.as_str();
+        let message = match insert {
+            true => format!("cannot insert a non-DEFAULT value into column \"{name}\""),
+            false => format!("column \"{name}\" can only be updated to DEFAULT"),
+        };
+        let fault = SqlFault::new("428C9", message);
+        return Err(match column.has_default {
+            true => {
+                let fault = fault.details(format!(
+                    "Column \"{name}\" is an identity column defined as GENERATED ALWAYS."
+                ));
+                match insert {
+                    true => fault.hint("Use OVERRIDING SYSTEM VALUE to override."),
+                    false => fault,
+                }
+            }
+            false => fault.details(format!("Column \"{name}\" is a generated column.")),
+        }
+        .into());
     }
     Ok(())
 }

@@ -156,6 +156,11 @@ fn statement(error: &SqliteError) -> SqlFault {
         SqlFault::new("42601", format!("syntax error at or near {near}"))
     } else if message == "incomplete input" {
         SqlFault::new("42601", "syntax error at end of input")
+    } else if message.starts_with("ON CONFLICT clause does not match") {
+        SqlFault::new(
+            "42P10",
+            "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+        )
     } else if message == "integer overflow" {
         SqlFault::new("22003", "bigint out of range")
     } else if message == "malformed JSON" {

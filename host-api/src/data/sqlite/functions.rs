@@ -12,6 +12,7 @@ use crate::data::types::compare_numeric;
 
 pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteError> {
     connection.collation("numeric", numeric)?;
+    crate::data::changes::register(connection)?;
     connection.context_function("now", 0, false, |_, now, _| {
         Ok(Value::Text(timestamptz(now)))
     })?;

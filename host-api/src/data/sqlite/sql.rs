@@ -35,8 +35,11 @@ pub fn open(open: Open) -> String {
         Mode::Writer => "pragma journal_mode = wal; pragma journal_size_limit = 16777216;",
         Mode::Reader => "pragma query_only = on;",
     };
+    // Rows that `insert or replace` takes away are deletions too: without recursive triggers the
+    // change log would not see them.
     format!(
         "{role} pragma synchronous = {synchronous}; pragma foreign_keys = on; \
+         pragma recursive_triggers = on; \
          pragma temp_store = memory; pragma cache_size = -{cache_kib};"
     )
 }

@@ -70,7 +70,7 @@ where
         connection.set_context(self.context.clone());
         connection.set_now(SystemTime::now());
         connection.limit(Some(Instant::now() + self.timeout), None);
-        let outcome = savepoint(connection, &mut self.job);
+        let outcome = savepoint(connection, true, &mut self.job);
         let error = outcome.as_ref().err().map(again);
         self.outcome = Some(outcome);
         error
@@ -90,11 +90,13 @@ where
 /// Runs `job` in a savepoint, which an error, a panic or a broken foreign key undoes.
 fn savepoint<T>(
     connection: &Connection,
+    ends_here: bool,
     job: impl FnOnce(&Connection) -> Result<T, DataError>,
 ) -> Result<T, DataError> {
     connection.execute(sql::SAVEPOINT, &[])?;
     let outcome = guarded(connection, job).and_then(|value| {
-        if connection.deferred_foreign_keys() {
+        // Of a session it is asked at its commit.
+        if ends_here && connection.deferred_foreign_keys() {
             return Err(errors::broken_foreign_key(connection));
         }
         Ok(value)
@@ -518,7 +520,7 @@ impl Session {
     ) -> Result<T, DataError> {
         let (caller, answer) = oneshot::channel();
         self.send(Command::Run(Box::new(move |connection| {
-            let _ = caller.send(savepoint(connection, job));
+            let _ = caller.send(savepoint(connection, false, job));
         })))?;
         answer.await.map_err(|_| DataError::TransactionEnded)?
     }
@@ -584,6 +586,12 @@ impl Opening {
         match last {
             Some(Command::Commit(caller)) => {
                 let outcome = if connection.in_transaction() {
+                    if connection.deferred_foreign_keys() {
+                        let error = errors::broken_foreign_key(connection);
+                        let sound = undo(connection);
+                        let _ = caller.send(Err(error));
+                        return sound;
+                    }
                     connection.execute(sql::COMMIT, &[])
                 } else {
                     let _ = caller.send(Err(DataError::TransactionEnded));

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Fit, is_space, jsonb, trim_start};
+use super::{Fit, is_space, json, jsonb, trim_start};
 use crate::data::schema::Type;
 use crate::data::value::Value;
 use crate::data::{DataError, SqlFault};
@@ -13,6 +13,7 @@ const DIMENSIONS_MAX: usize = 6;
 /// Reads a JSON array, nested as deep as the array has dimensions.
 pub(super) fn of_json(element: &Type, json: &str, fit: Fit) -> Result<String, DataError> {
     if !json.starts_with('[') {
+        json::check_escapes(json)?;
         return Err(DataError::sql("22P02", "expected JSON array"));
     }
     let mut shape = Shape::new(json, false);
@@ -51,10 +52,13 @@ fn json_level(
 pub(super) fn of_literal(element: &Type, text: &str, fit: Fit) -> Result<String, DataError> {
     let body = trim_start(text);
     if body.starts_with('[') {
-        return Err(DataError::sql(
-            "0A000",
-            "array literals with bounds are not supported on SQLite",
-        ));
+        return Err(match body.split_once("]=") {
+            Some(_) => DataError::sql(
+                "0A000",
+                "array literals with bounds are not supported on SQLite",
+            ),
+            None => malformed(text, "Missing \"]\" after array dimensions."),
+        });
     }
     let mut literal = Literal {
         element,
@@ -62,6 +66,7 @@ pub(super) fn of_literal(element: &Type, text: &str, fit: Fit) -> Result<String,
         text,
         at: text.len() - body.len(),
         shape: Shape::new(text, true),
+        reads: false,
     };
     if !body.starts_with('{') {
         return Err(malformed(
@@ -69,10 +74,16 @@ pub(super) fn of_literal(element: &Type, text: &str, fit: Fit) -> Result<String,
             "Array value must start with \"{\" or dimension information.",
         ));
     }
+    // First the braces, then the elements: PostgreSQL reports faults in that order.
+    let start = literal.at;
     literal.level(0)?;
     if literal.peek().is_some() {
         return Err(malformed(text, "Junk after closing right brace."));
     }
+    literal.at = start;
+    literal.shape = Shape::new(text, true);
+    literal.reads = true;
+    literal.level(0)?;
     Ok(literal.shape.finish())
 }
 
@@ -136,7 +147,8 @@ impl<'t> Shape<'t> {
     fn leaf(&mut self, depth: usize) -> Result<(), DataError> {
         match *self.leaf.get_or_insert(depth) == depth {
             true => Ok(()),
-            false => Err(self.mismatch()),
+            false if self.is_literal => Err(self.mismatch()),
+            false => Err(DataError::sql("22P02", "expected JSON array")),
         }
     }
 
@@ -171,6 +183,8 @@ struct Literal<'t> {
     text: &'t str,
     at: usize,
     shape: Shape<'t>,
+    /// Whether elements are read, or only looked for.
+    reads: bool,
 }
 
 impl Literal<'_> {
@@ -196,7 +210,7 @@ impl Literal<'_> {
         self.at += 1;
         self.shape.open(depth)?;
         let mut count = 0;
-        if self.peek() != Some(b'}') {
+        if depth > 0 || self.peek() != Some(b'}') {
             loop {
                 match self.peek() {
                     Some(b'{') => self.level(depth + 1)?,
@@ -204,7 +218,10 @@ impl Literal<'_> {
                     Some(quote) => {
                         self.shape.leaf(depth)?;
                         let value = match quote {
-                            b'"' => self.element.of_text(&self.quoted()?, self.fit)?,
+                            b'"' => {
+                                let text = self.quoted()?;
+                                self.read(&text)?
+                            }
                             _ => self.bare()?,
                         };
                         self.shape.push(self.element, value)?;
@@ -217,6 +234,9 @@ impl Literal<'_> {
                         self.shape.out.push(b',');
                     }
                     Some(b'}') => break,
+                    Some(byte) if byte != b'{' => {
+                        return Err(malformed(self.text, "Unexpected array element."));
+                    }
                     _ => return Err(self.unexpected()),
                 }
             }
@@ -280,7 +300,15 @@ impl Literal<'_> {
         if !escaped && text.eq_ignore_ascii_case("null") {
             return Ok(Value::Null);
         }
-        self.element.of_text(&text, self.fit)
+        self.read(&text)
+    }
+
+    fn read(&self, text: &str) -> Result<Value, DataError> {
+        if self.reads {
+            self.element.of_text(text, self.fit)
+        } else {
+            Ok(Value::Null)
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! date, time, timestamp, timestamptz.
 
-use super::trim;
-use crate::data::{DataError, SqlFault};
+use super::calendar;
+use crate::data::DataError;
 
-const SECOND: i64 = 1_000_000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+pub(super) const SECOND: i64 = 1_000_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
 /// Days since 1970 of 0001-01-01 and of 10000-01-01.
 const DAYS: std::ops::Range<i64> = -719_162..2_932_897;
 
@@ -38,7 +38,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Kind::Date => "date",
             Kind::Time => "time",
@@ -49,18 +49,10 @@ impl Kind {
 }
 
 /// 22007.
-pub(super) fn malformed(kind: Kind, text: &str) -> DataError {
+fn malformed(kind: Kind, text: &str) -> DataError {
     DataError::sql(
         "22007",
         format!("invalid input syntax for type {}: \"{text}\"", kind.word()),
-    )
-}
-
-/// 22008 for a field that no calendar or clock has.
-pub(super) fn field_out_of_range(text: &str) -> SqlFault {
-    SqlFault::new(
-        "22008",
-        format!("date/time field value out of range: \"{text}\""),
     )
 }
 
@@ -149,14 +141,14 @@ pub(super) fn write_text(stored: &str, out: &mut String) {
 }
 
 fn read(kind: Kind, text: &str) -> Result<Moment, DataError> {
-    if let Some(stamp) = iso(text.as_bytes()) {
-        return Ok(Moment::Stamp(stamp));
+    match iso(text.as_bytes()) {
+        // PostgreSQL takes no `T` between a date and a time that is read for the time alone.
+        Some(stamp) if stamp.days.is_none() || !matches!(kind, Kind::Time) => {
+            return Ok(Moment::Stamp(stamp));
+        }
+        _ => {}
     }
-    match trim(text).to_ascii_lowercase().as_str() {
-        "infinity" | "+infinity" => Ok(Moment::Infinity),
-        "-infinity" => Ok(Moment::MinusInfinity),
-        _ => Err(malformed(kind, text)),
-    }
+    calendar::read(kind, text)
 }
 
 /// The form that nearly every text has, read without more ado: `2021-06-05`, `12:00[:00[.5]]`, both with

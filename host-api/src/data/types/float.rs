@@ -183,6 +183,20 @@ fn shortest(number: f64, real: bool) -> (String, i32) {
         .expect("a String takes any text");
     };
     scientific(&mut text, None);
+    let digits_of = |text: &str| {
+        let digits = text.bytes().take_while(|byte| *byte != b'e').count();
+        digits - usize::from(digits > 1)
+    };
+    // Of two that are equally near, PostgreSQL takes the even one. Fewer digits leave no choice.
+    let digits = digits_of(&text);
+    if digits >= if real { 7 } else { 15 } {
+        let shortest = text.clone();
+        scientific(&mut text, Some(digits));
+        // Beside a power of two the nearest decimal may read back as another number.
+        if text != shortest && !reads_back(&text, number, real) {
+            text = shortest;
+        }
+    }
     // Rust takes a decimal that lies exactly between two floats, PostgreSQL takes one more digit. Such
     // decimals need more digits than a float has unless the float is an integer or almost one.
     let (from, to) = if real {
@@ -191,8 +205,7 @@ fn shortest(number: f64, real: bool) -> (String, i32) {
         (1e15, 1e42)
     };
     if (from..to).contains(&number) {
-        let mut digits = text.bytes().take_while(|byte| *byte != b'e').count();
-        digits -= usize::from(digits > 1);
+        let mut digits = digits_of(&text);
         while digits < 17 && !is_within(&text, number, real) {
             digits += 1;
             scientific(&mut text, Some(digits));
@@ -220,13 +233,15 @@ fn is_within(text: &str, number: f64, real: bool) -> bool {
         return true;
     };
     let exponent = exponent - fraction.len() as i64;
-    let reads_back = |text: String| {
-        if real {
-            text.parse() == Ok(number as f32)
-        } else {
-            text.parse() == Ok(number)
-        }
-    };
-    reads_back(format!("{digits}.00000000000000000001e{exponent}"))
-        && reads_back(format!("{}.99999999999999999999e{exponent}", digits - 1))
+    let above = format!("{digits}.00000000000000000001e{exponent}");
+    let below = format!("{}.99999999999999999999e{exponent}", digits - 1);
+    reads_back(&above, number, real) && reads_back(&below, number, real)
+}
+
+fn reads_back(text: &str, number: f64, real: bool) -> bool {
+    if real {
+        text.parse() == Ok(number as f32)
+    } else {
+        text.parse() == Ok(number)
+    }
 }

@@ -22,8 +22,9 @@ where
             .checked_mul(10)
             .and_then(|tens| tens.checked_sub(i64::from(digit - b'0')));
         match next {
-            Some(next) => number = next,
-            None => return Err(out_of_range(text, ty)),
+            // Too large is said before what follows is looked at.
+            Some(next) if N::try_from(next).is_ok() => number = next,
+            _ => return Err(out_of_range(text, ty)),
         }
         end += 1;
     }

@@ -20,7 +20,9 @@
 mod array;
 mod boolean;
 mod bytea;
+mod calendar;
 mod datetime;
+mod fields;
 mod float;
 mod integer;
 mod interval;
@@ -175,6 +177,14 @@ impl Type {
             return Ok(Value::Null);
         }
         match (self, json.as_bytes().first()) {
+            // As PostgreSQL does: a string is decoded and written anew, all else is taken as sent.
+            (Type::Json, Some(b'"')) => {
+                let mut text = Vec::with_capacity(json.len());
+                write_json_string(&json::unescape(json)?, &mut text);
+                String::from_utf8(text)
+                    .map(Value::Text)
+                    .map_err(|error| DataError::Internal(error.to_string()))
+            }
             (Type::Json, _) => {
                 json::check_escapes(json)?;
                 Ok(Value::Text(json.to_owned()))

@@ -6,17 +6,20 @@
 mod answer;
 mod request;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Response};
-use pumice_host_api::InvocationId;
 use pumice_host_api::data::query::{self, Conflict, Insert};
 use pumice_host_api::data::{Actor, DataError, DataStore};
+use pumice_host_api::{InvocationId, Role};
 
 use self::request::Parsed;
 use crate::body::Body;
 use crate::entries::http::AppRequest;
 use crate::entries::procedure::Procedures;
 use crate::error::{self, Error};
+use crate::functions::Procedure;
 use crate::services::auth::extract;
 
 /// Where the dialect lives in an app.
@@ -34,21 +37,38 @@ impl Dbapi {
         if incoming.request.method() == Method::OPTIONS {
             return answer::preflight(incoming.request.headers());
         }
-        match self.handle(incoming).await {
+        // Whom a refusal may tell to sign in.
+        let mut role = Role::Anon;
+        match self.handle(incoming, &mut role).await {
             Ok(response) => response,
-            Err(error) => error::rest(&error, request_id),
+            Err(error) => error::rest(&error, role == Role::Anon, request_id),
         }
     }
 
-    async fn handle(&self, mut incoming: AppRequest) -> Result<Response<Body>, Error> {
+    async fn handle(
+        &self,
+        mut incoming: AppRequest,
+        role: &mut Role,
+    ) -> Result<Response<Body>, Error> {
         incoming.prefix += REST.len();
         let path = incoming.path().trim_start_matches('/');
         let path = request::decode(path)?;
-        let caller = extract::caller(&incoming.app.keys, incoming.request.headers())?;
+        let procedure = path.strip_prefix("rpc/");
+        let found = match procedure {
+            Some(name) => Some(self.procedures.find(&incoming.app, name)),
+            None => None,
+        };
+        let (keys, headers) = (&incoming.app.keys, incoming.request.headers());
+        let caller = match &found {
+            // Known before the procedure is, so that names can not be tried out without a key.
+            Some(Ok(procedure)) => extract::admit(keys, procedure.access, headers)?,
+            _ => extract::caller(keys, headers)?,
+        };
+        *role = caller.role.clone();
         let cause = InvocationId(incoming.request_id.uuid());
         let actor = Actor::caller(caller, cause);
-        if let Some(name) = path.strip_prefix("rpc/") {
-            return self.procedure(name, actor, incoming).await;
+        if let Some(procedure) = found {
+            return self.procedure(procedure?, actor, incoming).await;
         }
         if path.is_empty() {
             return Err(DataError::sql("PGRST126", "Root endpoint metadata is disabled").into());
@@ -74,7 +94,7 @@ impl Dbapi {
 
     async fn procedure(
         &self,
-        name: &str,
+        procedure: Arc<Procedure>,
         actor: Actor,
         incoming: AppRequest,
     ) -> Result<Response<Body>, Error> {
@@ -91,7 +111,7 @@ impl Dbapi {
         let arguments = request::arguments(&request::body(request.into_body()).await?)?;
         let json = self
             .procedures
-            .call(&app, name, actor, request_id, arguments)
+            .call(&app, &procedure, actor, request_id, arguments)
             .await?;
         Ok(answer::json(Bytes::from(json)))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pumice_host_api::AppId;
+use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl;
 use pumice_host_api::data::migrate::{self, Migrations};
 use pumice_host_api::data::postgres::Cluster;
@@ -115,6 +116,26 @@ impl Databases {
         };
         store.forget_schema();
         Ok(ran?)
+    }
+
+    /// Changes what is written down for after-triggers, and nothing else; `jobs` as in [`Migrations`].
+    ///
+    /// # Errors
+    /// [`PlatformError::Migration`].
+    pub async fn observe(
+        &self,
+        app: AppId,
+        store: &DataStore,
+        subscriptions: Vec<Subscription>,
+        jobs: bool,
+    ) -> Result<(), PlatformError> {
+        match store.db() {
+            Db::Sqlite(sqlite) => migrate::observe_sqlite(sqlite, subscriptions, jobs).await?,
+            Db::Postgres(_) => {
+                migrate::observe_postgres(self.cluster()?, app, subscriptions).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Closes an app's database and removes it. (An SQLite file goes with the app's folder.)

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{SecondsFormat, Utc};
 use pumice_host_api::AppId;
 use pumice_host_api::data::DataError;
+use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl::MigrationFile;
 use pumice_host_api::data::migrate::{MigrateError, Migrations};
 use serde::Serialize;
@@ -26,7 +27,7 @@ use crate::engine::artifact::ArtifactError;
 use crate::engine::check::{self, CheckError};
 use crate::functions::bundle::{self, Files, Layout, Part, StoredFile, component_path};
 use crate::functions::components::{self, Components};
-use crate::functions::manifest::{self, Fault, Manifest};
+use crate::functions::manifest::{self, Fault, Manifest, When};
 use crate::functions::{About, App, Registry, Revision, ServerFacts, app_folder};
 use crate::keyring::{Keyring, Unsealable};
 use crate::limits;
@@ -358,7 +359,7 @@ impl Platform {
         let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
         self.check_files(app, &manifest, &files).await?;
         let compiled = self.prepare_all(app, &manifest, &files).await?;
-        let migrated = self.migrate(app, &files, seed).await?;
+        let migrated = self.migrate(app, &manifest, &files, seed).await?;
         let number = self.sql.last_revision(app.id).await? + 1;
         let revision = self.build_revision(app, number, &manifest, &files)?;
         revision.warm(&self.components).await;
@@ -371,6 +372,8 @@ impl Platform {
         };
         self.sql.activate_new(app.id, &row, kept).await?;
         app.revision.store(Some(Arc::new(revision)));
+        // What waits, and what is scheduled now.
+        app.data.committed();
         tracing::info!(app.id = %app.id, revision.id = number, compiled, "deployed");
         if let Err(error) = self.sweep_blobs(app).await {
             tracing::error!(app.id = %app.id, %error, "content that nobody needs was not deleted");
@@ -394,10 +397,15 @@ impl Platform {
     async fn migrate(
         &self,
         app: &App,
+        manifest: &Manifest,
         files: &Files,
         seed: bool,
     ) -> Result<Vec<String>, PlatformError> {
-        let mut migrations = Migrations::default();
+        let mut migrations = Migrations {
+            subscriptions: subscriptions(manifest),
+            jobs: has_jobs(manifest),
+            ..Migrations::default()
+        };
         for (name, file) in bundle::migrations(files) {
             let name = name.strip_prefix(bundle::MIGRATIONS).unwrap_or(&name);
             migrations.files.push(MigrationFile {
@@ -571,8 +579,13 @@ impl Platform {
         self.prepare_all(app, &manifest, &row.files).await?;
         let revision = self.build_revision(app, row.number, &manifest, &row.files)?;
         revision.warm(&self.components).await;
+        let (told, jobs) = (subscriptions(&manifest), has_jobs(&manifest));
+        self.databases
+            .observe(app.id, &app.data, told, jobs)
+            .await?;
         self.sql.activate(app.id, row.number).await?;
         app.revision.store(Some(Arc::new(revision)));
+        app.data.committed();
         tracing::info!(app.id = %app.id, revision.id = row.number, "rolled back");
         Ok(row.number)
     }
@@ -699,6 +712,24 @@ impl Platform {
         }
         Ok(())
     }
+}
+
+/// What the after-triggers of a manifest are to be told.
+fn subscriptions(manifest: &Manifest) -> Vec<Subscription> {
+    let triggers = manifest.triggers.iter();
+    let after = triggers.filter(|trigger| matches!(trigger.when, When::After { .. }));
+    let of = |trigger: &manifest::Trigger| Subscription {
+        trigger: trigger.entry.name.clone(),
+        table: trigger.table.clone(),
+        operations: trigger.on.clone(),
+    };
+    after.map(of).collect()
+}
+
+/// Whether anything of it happens later than the request that causes it.
+fn has_jobs(manifest: &Manifest) -> bool {
+    let after = |trigger: &manifest::Trigger| matches!(trigger.when, When::After { .. });
+    !manifest.scripts.is_empty() || manifest.triggers.iter().any(after)
 }
 
 fn keys_place(id: AppId) -> String {

@@ -14,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use futures_util::StreamExt as _;
+use pumice_host_api::data::Schema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
@@ -54,6 +55,7 @@ pub fn router(api: Api) -> Router {
             "/apps/{app}/secrets/{name}",
             put(set_secret).merge(delete(delete_secret)),
         )
+        .route("/apps/{app}/schema", get(schema))
         .route("/apps/{app}/logs", get(logs))
         .fallback(async || Error::from(RequestError::NotFound))
         .method_not_allowed_fallback(async || Error::from(RequestError::Method))
@@ -218,6 +220,12 @@ async fn delete_secret(
     let app = api.platform.app(&app)?;
     api.platform.delete_secret(&app, &name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the app's tables are.
+async fn schema(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Arc<Schema>>> {
+    let app = api.platform.app(&app)?;
+    Ok(Json(app.data.schema().await?))
 }
 
 #[derive(Deserialize)]
