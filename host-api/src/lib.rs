@@ -15,6 +15,7 @@ mod config;
 pub mod data;
 mod entry;
 pub mod files;
+pub mod fuzz;
 pub mod http;
 mod identity;
 mod ids;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::entry::HostLimits;
-use crate::price::{FUEL_PER_BYTE, FUEL_PER_CALL};
+use crate::price::{FUEL_PER_BYTE, FUEL_PER_CALL, FUEL_PER_STEP};
 
 /// A limit of the host met by a guest. A host function that meets one traps with it, so it reaches
 /// the runtime as the cause of the call's error: `error.downcast_ref::<Exceeded>()`.
@@ -147,6 +147,12 @@ impl Meter {
             return Err(Exceeded::HostCallBytes(limits.host_call_bytes_max));
         }
         Ok(())
+    }
+
+    /// Charges work that SQLite has done.
+    pub(crate) fn steps(&mut self, steps: u64) {
+        let fuel = steps.saturating_mul(FUEL_PER_STEP);
+        self.pending_fuel = self.pending_fuel.saturating_add(fuel);
     }
 
     pub(crate) fn take_pending_fuel(&mut self) -> u64 {

@@ -6,7 +6,7 @@
 //! by time; a change of any number is a new [`PRICE_VERSION`], because bills must be reproducible.
 
 /// Version of this table; recorded with every outcome.
-pub const PRICE_VERSION: u32 = 1;
+pub const PRICE_VERSION: u32 = 2;
 
 /// One call from the guest into the host: 1 µs.
 ///
@@ -14,6 +14,9 @@ pub const PRICE_VERSION: u32 = 1;
 /// hundreds. One price for all keeps the table predictable, and a million idle calls cost a second
 /// of fuel, that is more than any entry has.
 pub const FUEL_PER_CALL: u64 = 10_000;
+
+/// One step of SQLite's machine on a guest's behalf: 20 ns, what a step takes on average.
+pub const FUEL_PER_STEP: u64 = 200;
 
 /// One byte carried across the boundary in either direction: 0.2 ns.
 ///

@@ -188,6 +188,9 @@ fn sql_status(code: &str) -> StatusCode {
         "23503" | "23505" => 409,
         "25006" => 405,
         "42501" => 403,
+        "P0001" => 400,
+        // What an app's own SQL function asks for.
+        _ if code.starts_with("PT") => code[2..].parse().unwrap_or(500),
         "42883" | "42P01" => 404,
         "42P17" | "53400" | "21000" => 500,
         "57P01" => 503,

@@ -155,8 +155,6 @@ fn memory_of_machine() -> u64 {
 pub const REQUEST_BODY_BYTES_MAX: u64 = 50 * MIB as u64;
 /// JSON body of a request to `/rest/v1`.
 pub const REST_BODY_BYTES_MAX: usize = 10 * MIB;
-/// Filters of a request to `/rest/v1`.
-pub const FILTERS_MAX: usize = 100;
 /// A request's line and headers.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take over its request's head, and keep an idle connection.
@@ -213,6 +211,13 @@ pub const COMPONENT_IDLE: Duration = Duration::from_secs(300);
 
 /// After this time unused an app's database files are closed.
 pub const DATABASE_IDLE: Duration = Duration::from_secs(60);
+
+/// For how long a procedure is tried again that other transactions came between.
+pub const PROCEDURE_AGAIN: Duration = Duration::from_secs(3);
+/// The longest pause before it is tried again; the first is 1 ms.
+pub const PROCEDURE_PAUSE: Duration = Duration::from_millis(50);
+/// After this the job service looks at its clock anew: a machine that slept is noticed.
+pub const JOBS_LOOK: Duration = Duration::from_secs(60);
 
 /// Verified tokens remembered for each app; checking one anew costs about 100 µs.
 pub const TOKENS_CACHED_MAX: u64 = 10_000;

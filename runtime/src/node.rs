@@ -231,14 +231,23 @@ impl Node {
         );
         let working = tokio::spawn(working);
         let sweeper = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(crate::limits::COMPONENT_IDLE);
+            let mut ticks = tokio::time::interval(crate::limits::DATABASE_IDLE);
+            let mut swept = Instant::now();
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                self.registry.sweep();
-                for app in self.registry.all() {
-                    app.data.close_idle(crate::limits::DATABASE_IDLE);
+                if swept.elapsed() >= crate::limits::COMPONENT_IDLE {
+                    self.registry.sweep();
+                    swept = Instant::now();
                 }
+                let apps = self.registry.all();
+                // Closing a file copies its log and waits for the disk.
+                let closed = tokio::task::spawn_blocking(move || {
+                    for app in apps {
+                        app.data.close_idle(crate::limits::DATABASE_IDLE);
+                    }
+                });
+                let _ = closed.await;
             }
         });
         self.server.clone().run(self.listener, stop).await;

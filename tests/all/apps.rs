@@ -340,6 +340,7 @@ async fn every_platform_route_wants_the_platform_key() {
         ("DELETE", below("/secrets/TOKEN")),
         ("GET", below("/logs")),
         ("GET", below("/logs?follow=true")),
+        ("GET", below("/schema")),
         ("GET", "/platform/v1/apps/nobody".to_owned()),
     ];
     let almost = &server.key()[..server.key().len() - 1];
@@ -376,7 +377,7 @@ async fn every_platform_route_wants_the_platform_key() {
     .unwrap();
     assert_eq!(
         source.matches(".route(").count(),
-        8,
+        9,
         "a route was added: add it to the matrix"
     );
     assert_snapshot!(app.invoke("hello").await, @"200 hello");

@@ -23,7 +23,8 @@ fn manifest(name: &str) -> String {
 
 /// The guest `tests/js/guests/<file>`, built by `pumice build`.
 pub async fn javascript(file: &str) -> Guest {
-    let (name, _) = file.split_once('.').expect("it has an ending");
+    let (stem, _) = file.split_once('.').expect("it has an ending");
+    let name = &stem.replace('_', "-");
     let folder = tempfile::tempdir().unwrap();
     let manifest =
         format!("[app]\nname = \"js\"\n[[function]]\nname = \"{name}\"\npath = \"{file}\"\n");
@@ -258,7 +259,7 @@ async fn push_and_what_follows() {
     let pushed = pumice(&["push", "--json"]).run().await.success().json();
     assert_eq!(
         pushed,
-        json!({ "app": "shop", "revision": 1, "compiled": 1, "functions": ["hello"] })
+        json!({ "app": "shop", "revision": 1, "compiled": 1, "migrated": [], "functions": ["hello"] })
     );
     let app = server.found("shop").await;
     assert_snapshot!(app.get("/hello").await, @"200 hello");

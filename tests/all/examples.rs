@@ -44,7 +44,7 @@ async fn the_hello_app_builds_and_answers() {
         let built = pumice(&["build", "--json"]).run().await.success().json();
         let of = |one: &Value| {
             Some((
-                one["function"].as_str()?.to_owned(),
+                one["entries"][0].as_str()?.to_owned(),
                 one["built"].as_bool()?,
             ))
         };

@@ -6,17 +6,32 @@
 )]
 
 mod admission;
+mod after_triggers;
 mod apps;
+mod before_limits;
+mod before_triggers;
 mod cli;
+mod data_apps;
+mod data_crash;
 mod egress;
 mod examples;
 mod functions;
+mod guest_data;
 mod identity;
+mod javascript;
 mod kinds;
+mod later;
 mod limits;
+mod migrations;
+mod procedures;
 mod random;
+mod rest;
+mod rest_equal;
+mod scripts;
+mod sql_attacks;
 mod statics;
 mod supabase;
+mod supabase_data;
 mod tidy;
 mod uploads;
 

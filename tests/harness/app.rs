@@ -64,12 +64,23 @@ impl App {
         Bundle::new(self).function(guest)
     }
 
+    /// Begins a bundle with one migration, `0001_init.sql`.
+    pub fn tables(&self, sql: &str) -> Bundle {
+        self.bundle().migration("0001_init.sql", sql)
+    }
+
+    /// Begins a bundle with nothing in it.
+    pub fn bundle(&self) -> Bundle {
+        Bundle::new(self)
+    }
+
     /// Begins a bundle with a static file.
     pub fn file(&self, path: &str, content: impl Into<Bytes>) -> Bundle {
         Bundle::new(self).file(path, content)
     }
 
-    /// Deploys a manifest and files by their paths in the bundle, and returns whatever the platform answers.
+    /// Deploys a manifest and files by their paths in the bundle, a seed included, and returns whatever the
+    /// platform answers.
     pub async fn push(&self, manifest: &str, files: &[(&str, Bytes)]) -> Answer {
         let mut listed = BTreeMap::new();
         for (path, content) in files {
@@ -82,7 +93,7 @@ impl App {
             listed.insert(path, json!({ "digest": digest, "size": content.len() }));
         }
         self.platform("POST", "/revisions")
-            .json(&json!({ "manifest": manifest, "files": listed }))
+            .json(&json!({ "manifest": manifest, "files": listed, "seed": true }))
             .await
     }
 
@@ -128,12 +139,19 @@ impl Follow {
     /// Waits for the next record that `wanted` accepts.
     pub async fn find(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         loop {
-            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let record = self.next().await;
+            if wanted(&record) {
+                return record;
+            }
+        }
+    }
+
+    /// Waits for the next record. What was waited for is not lost when the wait is given up.
+    pub async fn next(&mut self) -> Value {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
-                let record = serde_json::from_slice(&line).expect("each line is JSON");
-                if wanted(&record) {
-                    return record;
-                }
+                return serde_json::from_slice(&line).expect("each line is JSON");
             }
             match self.stream.chunk().await {
                 Ok(Some(chunk)) => self.rest.extend_from_slice(&chunk),
@@ -144,11 +162,13 @@ impl Follow {
 }
 
 /// What is deployed: a manifest and files. Awaiting it deploys it and wants success.
+///
+/// Entries are called like their guests; the steps after one are about it.
 #[derive(Clone)]
 pub struct Bundle {
     app: App,
     head: String,
-    functions: String,
+    entries: String,
     files: Vec<(String, Bytes)>,
 }
 
@@ -157,27 +177,84 @@ impl Bundle {
         Bundle {
             app: app.clone(),
             head: format!("[app]\nname = \"{}\"\n", app.name),
-            functions: String::new(),
+            entries: String::new(),
             files: Vec::new(),
         }
     }
 
-    /// Adds a function called like its guest; the steps after it are about it.
-    pub fn function(mut self, guest: Guest) -> Bundle {
+    /// Adds a function.
+    pub fn function(self, guest: Guest) -> Bundle {
+        self.entry("function", guest)
+    }
+
+    /// Adds a trigger that is asked before rows of `table` change.
+    pub fn before(self, guest: Guest, table: &str, on: &[&str]) -> Bundle {
+        self.trigger(guest, table, "before", on)
+    }
+
+    /// Adds a trigger that is told after rows of `table` have changed.
+    pub fn after(self, guest: Guest, table: &str, on: &[&str]) -> Bundle {
+        self.trigger(guest, table, "after", on)
+    }
+
+    fn trigger(self, guest: Guest, table: &str, when: &str, on: &[&str]) -> Bundle {
+        self.entry("trigger", guest).with(&format!(
+            "table = \"{table}\"\nwhen = \"{when}\"\non = {on:?}"
+        ))
+    }
+
+    /// Adds a procedure.
+    pub fn procedure(self, guest: Guest) -> Bundle {
+        self.entry("procedure", guest)
+    }
+
+    /// Adds a script.
+    pub fn script(self, guest: Guest) -> Bundle {
+        self.entry("script", guest)
+    }
+
+    /// Adds a schedule of a script.
+    pub fn schedule(mut self, script: &str, cron: &str) -> Bundle {
+        self.entries.push_str("[[schedule]]\n");
+        self.with(&format!("script = \"{script}\"\ncron = \"{cron}\""))
+    }
+
+    /// Adds a bucket.
+    pub fn bucket(mut self, name: &str) -> Bundle {
+        self.entries.push_str("[[bucket]]\n");
+        self.with(&format!("name = \"{name}\""))
+    }
+
+    fn entry(mut self, kind: &str, guest: Guest) -> Bundle {
         let name = &guest.name;
         let _ = write!(
-            self.functions,
-            "[[function]]\nname = \"{name}\"\npath = \"{name}.wasm\"\n"
+            self.entries,
+            "[[{kind}]]\nname = \"{name}\"\npath = \"{name}.wasm\"\n"
         );
-        self.files
-            .push((format!("components/{name}.wasm"), guest.bytes));
+        let path = format!("components/{name}.wasm");
+        self.files.retain(|(known, _)| *known != path);
+        self.files.push((path, guest.bytes));
         self
     }
 
-    /// A line of the function added last, such as `route = "/api/*"`.
+    /// A migration, by its file's name below `migrations/`.
+    pub fn migration(mut self, name: &str, sql: &str) -> Bundle {
+        let sql = Bytes::copy_from_slice(sql.as_bytes());
+        self.files.push((format!("migrations/{name}"), sql));
+        self
+    }
+
+    /// What fills the tables the first time.
+    pub fn seed(mut self, sql: &str) -> Bundle {
+        let sql = Bytes::copy_from_slice(sql.as_bytes());
+        self.files.push(("seed.sql".to_owned(), sql));
+        self
+    }
+
+    /// A line of the entry added last, such as `route = "/api/*"`.
     pub fn with(mut self, line: &str) -> Bundle {
-        self.functions.push_str(line);
-        self.functions.push('\n');
+        self.entries.push_str(line);
+        self.entries.push('\n');
         self
     }
 
@@ -189,12 +266,12 @@ impl Bundle {
         self.with(&format!("route = \"{route}\""))
     }
 
-    /// Limits of the function added last: `cpu_ms = 100, wall_ms = 200`.
+    /// Limits of the entry added last: `cpu_ms = 100, wall_ms = 200`.
     pub fn limits(self, limits: &str) -> Bundle {
         self.with(&format!("limits = {{ {limits} }}"))
     }
 
-    /// Tables of the manifest before its functions, such as `[config]`.
+    /// Tables of the manifest before its entries, such as `[config]`.
     pub fn table(mut self, text: &str) -> Bundle {
         self.head.push_str(text);
         self.head.push('\n');
@@ -214,7 +291,7 @@ impl Bundle {
             .iter()
             .map(|(path, content)| (path.as_str(), content.clone()))
             .collect();
-        let manifest = format!("{}{}", self.head, self.functions);
+        let manifest = format!("{}{}", self.head, self.entries);
         self.app.push(&manifest, &files).await
     }
 }

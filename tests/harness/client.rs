@@ -110,7 +110,7 @@ impl Call {
         }
     }
 
-    async fn exchange(self) -> Result<Streaming, Box<dyn std::error::Error>> {
+    async fn exchange(self) -> Result<Streaming, Box<dyn std::error::Error + Send + Sync>> {
         let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) =

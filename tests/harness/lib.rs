@@ -1,12 +1,16 @@
 //! What the tests drive Pumice with: the real binary on a free port with a data folder of its own, apps
 //! made and deployed through its platform API, and a plain HTTP client.
 //!
+//! Tests of tables run on both engines: see [`on_both_engines`].
+//!
 //! Everything that waits has a deadline and fails the test at it. Nothing sleeps: a test awaits a line of a
 //! log, an answer, or the end of a process.
 
 mod app;
 mod client;
+mod engine;
 mod pipe;
+mod rest;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +19,9 @@ use std::time::Duration;
 
 pub use app::{App, Bundle, Follow};
 pub use client::{Answer, Call, Streaming, raw};
+pub use engine::{Engine, Session, psql};
 pub use pipe::{Command, Lines, Output, Running, node_script};
+pub use rest::Effects;
 pub use server::TestServer;
 
 /// How long a test waits for anything before it fails. Far above what any step takes on a busy machine.

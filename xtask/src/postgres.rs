@@ -41,7 +41,7 @@ impl Drop for Postgres {
 /// # Errors
 /// When the programs of PostgreSQL are missing and cannot be installed, or the server does not start;
 /// with the end of its log.
-pub fn start(root: &Path) -> anyhow::Result<Postgres> {
+pub fn start(root: &Path, disk: Disk) -> anyhow::Result<Postgres> {
     let programs = needs::postgres()?;
     let target = root.join("target");
     std::fs::create_dir_all(&target)?;
@@ -76,7 +76,7 @@ pub fn start(root: &Path) -> anyhow::Result<Postgres> {
         .arg(&data)
         .args(["-p", &port.to_string(), "-h", "127.0.0.1"])
         // No socket files: a path below `target/` may be longer than a socket's name can be.
-        .args(["-c", "unix_socket_directories=", "-c", "fsync=on"])
+        .args(["-c", "unix_socket_directories=", "-c", disk.fsync()])
         // Tests run at once, each with connections of its own.
         .args(["-c", "max_connections=300"])
         .stdout(written.try_clone()?)
@@ -96,6 +96,24 @@ pub fn start(root: &Path) -> anyhow::Result<Postgres> {
         _folder: folder,
         url: format!("postgres://admin:{PASSWORD}@127.0.0.1:{port}/postgres"),
     })
+}
+
+/// Whether the server waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// As in production.
+    Awaited,
+    /// For tests, which kill Pumice and never this server: a dropped database costs no checkpoint.
+    Ignored,
+}
+
+impl Disk {
+    fn fsync(self) -> &'static str {
+        match self {
+            Disk::Awaited => "fsync=on",
+            Disk::Ignored => "fsync=off",
+        }
+    }
 }
 
 /// Whom the server runs as: PostgreSQL refuses to be root.
@@ -201,7 +219,7 @@ mod tests {
     #[test]
     fn a_server_starts_answers_and_goes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let server = start(root).unwrap();
+        let server = start(root, Disk::Ignored).unwrap();
         let folder = server._folder.path().to_owned();
         let address = server.url.split(['@', '/']).nth(3).unwrap().to_owned();
         assert!(std::net::TcpStream::connect(&address).is_ok(), "{address}");

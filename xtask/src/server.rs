@@ -1,5 +1,6 @@
 //! A `pumice serve` of our own and its platform API.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -117,22 +118,49 @@ impl Platform {
         app: &str,
         functions: &BTreeMap<String, Vec<u8>>,
     ) -> anyhow::Result<Value> {
-        let name = json!({ "name": app }).to_string();
-        self.call("POST", "/apps", name.as_bytes())?;
-        let mut manifest = format!("[app]\nname = \"{app}\"\n");
-        let mut files = serde_json::Map::new();
+        self.create(app)?;
+        let mut entries = String::new();
+        let mut files = BTreeMap::new();
         for (function, component) in functions {
-            manifest.push_str(&format!(
+            entries.push_str(&format!(
                 "\n[[function]]\nname = \"{function}\"\npath = \"{function}.wasm\"\naccess = \"public\"\n"
             ));
-            let digest = hex(&Sha256::digest(component));
             files.insert(
                 format!("components/{function}.wasm"),
-                json!({ "digest": digest, "size": component.len() }),
+                component.as_slice().into(),
             );
-            self.call("PUT", &format!("/apps/{app}/blobs/{digest}"), component)?;
         }
-        let bundle = json!({ "manifest": manifest, "files": files }).to_string();
+        self.push(app, &entries, &files)
+    }
+
+    /// Makes an app; returns what the platform shows of it, its keys among it.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn create(&mut self, app: &str) -> anyhow::Result<Value> {
+        let name = json!({ "name": app }).to_string();
+        self.call("POST", "/apps", name.as_bytes())
+    }
+
+    /// Deploys an app's next revision: its manifest below `[app]`, and its files by their paths in the bundle.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn push(
+        &mut self,
+        app: &str,
+        entries: &str,
+        files: &BTreeMap<String, Cow<'_, [u8]>>,
+    ) -> anyhow::Result<Value> {
+        let manifest = format!("[app]\nname = \"{app}\"\n{entries}");
+        let mut listed = serde_json::Map::new();
+        for (path, content) in files {
+            let digest = hex(&Sha256::digest(content));
+            let size = content.len();
+            listed.insert(path.clone(), json!({ "digest": digest, "size": size }));
+            self.call("PUT", &format!("/apps/{app}/blobs/{digest}"), content)?;
+        }
+        let bundle = json!({ "manifest": manifest, "files": listed }).to_string();
         self.call("POST", &format!("/apps/{app}/revisions"), bundle.as_bytes())
     }
 

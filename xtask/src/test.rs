@@ -35,7 +35,7 @@ pub fn run(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
     say("building pumice");
     process::run(needs::cargo(root, "build").args(["--package", "pumice-runtime"]))?;
 
-    let database = postgres::start(root)?;
+    let database = postgres::start(root, postgres::Disk::Ignored)?;
 
     say("tests");
     let mut tests = needs::cargo(root, "test");

@@ -1,12 +1,10 @@
 //! `pumice:platform/data`: calls of the guest in, [`DataStore`] calls, rows out.
 
-use std::time::Instant;
-
 use serde_json::value::RawValue;
 use wasmtime::component::Resource;
 
 use super::query::{self, Body, Conflict, Filter, Insert, Query, Returning, Rows};
-use super::{Actor, Authority, DataError, DataStore, GuestFault, TRANSACTION_MAX, Transaction};
+use super::{Actor, Authority, DataError, DataStore, GuestFault, Transaction};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::data::{self, Error};
 use crate::entry::Kind;
@@ -128,8 +126,7 @@ impl data::HostTransaction for HostCtx {
             Ok(writer) => writer,
             Err(error) => return Ok(Err(error)),
         };
-        let deadline = Instant::now() + TRANSACTION_MAX;
-        let transaction = match store.begin(&actor, deadline, false).await {
+        let transaction = match store.begin(&actor, false).await {
             Ok(transaction) => transaction,
             Err(error) => return Ok(Err(told(error))),
         };
@@ -267,6 +264,7 @@ impl HostCtx {
     fn rows(&mut self, outcome: Result<Rows, DataError>) -> Answer<String> {
         match outcome {
             Ok(rows) => {
+                self.meter.steps(rows.steps);
                 self.charge(rows.json.len())?;
                 let text = String::from_utf8(rows.json)
                     .map_err(|_| wasmtime::format_err!("a row is no text"))?;
@@ -303,6 +301,7 @@ async fn update(
     query: data::Query,
     values: &str,
 ) -> Result<Rows, DataError> {
+    whole(&query)?;
     let returning = returning(&query);
     let values = query::row(values)?;
     store
@@ -320,6 +319,15 @@ async fn sql(
     let parameters: Vec<Box<RawValue>> = serde_json::from_str(parameters)
         .map_err(|_| DataError::sql("22023", "the parameters of a statement are a JSON array"))?;
     store.sql(actor, within, statement, parameters).await
+}
+
+/// A write reaches every row that the filters find; part of them cannot be asked for.
+fn whole(query: &data::Query) -> Result<(), DataError> {
+    if query.limit.is_some() || query.offset.is_some() || query.order.is_some() {
+        let message = "an update or delete takes filters, and no limit, offset or order";
+        return Err(DataError::sql("0A000", message));
+    }
+    Ok(())
 }
 
 fn returning(query: &data::Query) -> Returning {

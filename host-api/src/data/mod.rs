@@ -52,6 +52,10 @@ pub const ANSWER_BYTES_MAX: usize = 16 << 20;
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A transaction that a guest holds open: on SQLite everybody else's writes wait meanwhile.
 pub const TRANSACTION_MAX: Duration = Duration::from_millis(500);
+/// Rows of one insert.
+pub const BODY_ROWS_MAX: usize = 50_000;
+/// Conditions of one request.
+pub const FILTERS_MAX: usize = 100;
 /// Columns of a table: PostgreSQL's own limit.
 pub const COLUMNS_MAX: usize = 1_600;
 /// Members of a list in a filter, a select or an order.

@@ -187,6 +187,12 @@ pub fn delete(
     })
 }
 
+/// # Errors
+/// PGRST205, 42501.
+pub fn may_write(schema: &Schema, actor: &Actor, name: &str) -> Result<(), DataError> {
+    table(schema, actor, name, Action::Write).map(drop)
+}
+
 /// The row that a trigger gave back, as cells: checked like one from a client.
 pub fn replacement(table: &Table, row: &str) -> Result<Cells, DataError> {
     cells(table, super::query::row(row)?)
@@ -207,7 +213,7 @@ fn table(
     _action: Action,
 ) -> Result<Arc<Table>, DataError> {
     let Some(table) = schema.table(name) else {
-        return Err(no_table(schema, name));
+        return Err(no_table(schema, actor, name));
     };
     if !actor.unbound() {
         let message = format!("permission denied for table {name}");
@@ -216,14 +222,16 @@ fn table(
     Ok(table.clone())
 }
 
-fn no_table(schema: &Schema, name: &str) -> DataError {
+fn no_table(schema: &Schema, actor: &Actor, name: &str) -> DataError {
     let fault = SqlFault::new(
         "PGRST205",
         format!("Could not find the table 'public.{name}' in the schema cache"),
     );
-    let nearest = schema
-        .tables
-        .keys()
+    // What there is, is told to those who may see it.
+    let known = actor.unbound().then(|| schema.tables.keys());
+    let nearest = known
+        .into_iter()
+        .flatten()
         .map(|known| (similarity(known, name), known))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
@@ -282,6 +290,7 @@ fn selection(table: &Table, select: Option<&str>) -> Result<Selection, DataError
     let Some(select) = select else {
         return Ok(whole_row(table));
     };
+    no_zero(select)?;
     let mut selection = Selection::new();
     for item in items(select, "select parameter")? {
         if item == "*" {
@@ -346,6 +355,13 @@ fn listed_cells(table: &Table, columns: &[String], rows: Body) -> Result<Vec<Cel
         .iter()
         .map(|name| column_to_write(table, name))
         .collect::<Result<_, _>>()?;
+    for (at, column) in listed.iter().enumerate() {
+        if listed[..at].contains(column) {
+            let name = table.columns[*column].name.as_str();
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(DataError::sql("42701", message));
+        }
+    }
     let null = || RawValue::NULL.to_owned();
     let row = |mut row: Vec<(String, Box<RawValue>)>| {
         let cell = |(&column, name): (&usize, &String)| {
@@ -358,6 +374,10 @@ fn listed_cells(table: &Table, columns: &[String], rows: Body) -> Result<Vec<Cel
 }
 
 fn conditions(table: &Table, filters: &[Filter]) -> Result<Vec<Condition>, DataError> {
+    if filters.len() > super::FILTERS_MAX {
+        let message = format!("a request has at most {} filters", super::FILTERS_MAX);
+        return Err(DataError::TooLarge(message));
+    }
     filters
         .iter()
         .map(|filter| condition(table, filter))
@@ -369,6 +389,7 @@ fn condition(table: &Table, filter: &Filter) -> Result<Condition, DataError> {
         Some(operator) => (true, operator),
         None => (false, &*filter.operator),
     };
+    no_zero(&filter.value)?;
     let whole = || format!("{}.{}", filter.operator, filter.value);
     let compare = |comparison| Test::Compare(comparison, filter.value.clone());
     let test = match operator {
@@ -438,6 +459,17 @@ fn order(table: &Table, order: Option<&str>) -> Result<Vec<Order>, DataError> {
         });
     }
     Ok(orders)
+}
+
+/// PostgreSQL has no zero bytes in text.
+fn no_zero(text: &str) -> Result<(), DataError> {
+    match text.contains('\0') {
+        true => Err(DataError::sql(
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The members of a comma-separated list; commas between double quotes or parentheses do not separate.

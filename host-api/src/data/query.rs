@@ -66,6 +66,8 @@ pub struct Rows {
     /// A JSON array of row objects.
     pub json: Vec<u8>,
     pub count: u64,
+    /// What it took, in steps of SQLite's machine; 0 on PostgreSQL, which does its own work.
+    pub steps: u64,
 }
 
 /// Reads a body: one row object, or an array of them.
@@ -80,6 +82,13 @@ pub fn body(json: &[u8]) -> Result<Body, super::DataError> {
         Some(b'{') => vec![serde_json::from_slice(json).map_err(|_| refused())?],
         _ => return Err(refused()),
     };
+    if rows.len() > super::BODY_ROWS_MAX {
+        return Err(super::DataError::TooLarge(format!(
+            "a body has {} rows; {} are the most",
+            rows.len(),
+            super::BODY_ROWS_MAX
+        )));
+    }
     Ok(rows.into_iter().map(|Object(cells)| cells).collect())
 }
 
@@ -108,7 +117,7 @@ impl<'de> serde::Deserialize<'de> for Object {
                 self,
                 mut map: A,
             ) -> Result<Self::Value, A::Error> {
-                let mut cells: Self::Value = Vec::with_capacity(map.size_hint().unwrap_or(8));
+                let mut cells: Self::Value = Vec::new();
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     match cells.iter().position(|(known, _)| *known == key) {
                         Some(at) => cells[at].1 = value,
@@ -132,6 +141,7 @@ impl Rows {
         Rows {
             json: b"[]".to_vec(),
             count: 0,
+            steps: 0,
         }
     }
 }

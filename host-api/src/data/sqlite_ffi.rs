@@ -36,6 +36,9 @@ use super::{DataError, SqlFault, Value, ValueRef};
 /// holds a few KiB.
 const STATEMENTS_MAX: usize = 200;
 
+/// A longer text, such as a list of many members, seldom comes again.
+const CACHED_TEXT_MAX: usize = 4 << 10;
+
 /// VM steps between two looks at the clock: some ten microseconds of work.
 const STEPS_PER_LOOK: c_int = 1000;
 
@@ -123,6 +126,8 @@ struct Shared {
     budget: Cell<Option<u64>>,
     /// Steps of the running statement.
     stepped: Cell<u64>,
+    /// Steps of all statements since they were last asked for.
+    steps: Cell<u64>,
     stop: Cell<Option<Stop>>,
     busy: Cell<bool>,
     /// Whether a transaction must be open: one that SQLite has rolled back by itself must not be
@@ -256,6 +261,7 @@ impl Connection {
             cause: RefCell::new(None),
             deadline: Cell::new(None),
             budget: Cell::new(None),
+            steps: Cell::new(0),
             stepped: Cell::new(0),
             stop: Cell::new(None),
             busy: Cell::new(false),
@@ -299,6 +305,8 @@ impl Connection {
         for (limit, value) in [
             (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
             (ffi::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX),
+            // Matching takes time with the square of it.
+            (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
             (ffi::SQLITE_LIMIT_ATTACHED, 0),
             (ffi::SQLITE_LIMIT_WORKER_THREADS, 0),
         ] {
@@ -457,6 +465,9 @@ impl Connection {
             return Err(refused(guard::several()));
         }
         let statement = Rc::new(statement);
+        if sql.len() > CACHED_TEXT_MAX {
+            return Ok(statement);
+        }
         if statements.len() >= STATEMENTS_MAX
             && let Some(oldest) = statements
                 .iter()
@@ -706,6 +717,12 @@ impl Connection {
         self.check(code)
     }
 
+    /// VM steps taken since the last time: the measure of a statement's work that is the same on any
+    /// machine.
+    pub fn take_steps(&self) -> u64 {
+        self.shared().steps.replace(0)
+    }
+
     /// Who calls, for the functions that answer it.
     pub fn set_context(&self, context: Context) {
         self.shared().context.replace(context);
@@ -823,8 +840,9 @@ impl Drop for Running<'_> {
             }
             steps
         };
+        let steps = u64::try_from(steps).unwrap_or(0);
+        self.shared.steps.set(self.shared.steps.get() + steps);
         if let Some(budget) = self.shared.budget.get() {
-            let steps = u64::try_from(steps).unwrap_or(0);
             self.shared.budget.set(Some(budget.saturating_sub(steps)));
         }
     }

@@ -1,8 +1,9 @@
 //! The one door to an app's tables. Routes, guests and procedures all come through here, and a write
 //! goes one way: plan, before-triggers, one transaction, answer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use serde_json::value::RawValue;
@@ -18,6 +19,7 @@ use super::{
     Actor, Context, DataError, ROWS_MAX, STATEMENT_TIMEOUT, Schema, TRANSACTION_MAX,
     TRIGGER_BATCH_ROWS, TRIGGER_ROWS_MAX,
 };
+use crate::budget::Budget;
 
 /// An app's database. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ struct Inner {
     db: Db,
     /// None until first use: what an idle app's tables are is not in memory.
     schema: ArcSwapOption<Schema>,
+    /// How often the schema was forgotten: what was read before is not kept after.
+    generation: AtomicU64,
     hooks: OnceLock<Arc<dyn WriteHooks>>,
 }
 
@@ -45,6 +49,7 @@ impl DataStore {
         DataStore(Arc::new(Inner {
             db,
             schema: ArcSwapOption::empty(),
+            generation: AtomicU64::new(0),
             hooks: OnceLock::new(),
         }))
     }
@@ -66,17 +71,33 @@ impl DataStore {
         if let Some(schema) = self.0.schema.load_full() {
             return Ok(schema);
         }
+        let generation = self.0.generation.load(Ordering::SeqCst);
         let schema = Arc::new(match &self.0.db {
             Db::Sqlite(sqlite) => super::migrate::schema_of(sqlite).await?,
             Db::Postgres(postgres) => postgres.introspect().await?,
         });
-        self.0.schema.store(Some(schema.clone()));
+        if generation == self.0.generation.load(Ordering::SeqCst) {
+            self.0.schema.store(Some(schema.clone()));
+            // Forgotten between the two lines before: forget it again.
+            if generation != self.0.generation.load(Ordering::SeqCst) {
+                self.0.schema.store(None);
+            }
+        }
         Ok(schema)
     }
 
     /// After a migration: the next request reads the schema anew.
     pub fn forget_schema(&self) {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
         self.0.schema.store(None);
+    }
+
+    /// Whether `actor` may write `table` at all: for doors that would read a body first.
+    ///
+    /// # Errors
+    /// PGRST205, 42501.
+    pub async fn may_write(&self, actor: &Actor, table: &str) -> Result<(), DataError> {
+        plan::may_write(&*self.schema().await?, actor, table)
     }
 
     /// Reads rows: at most [`ROWS_MAX`].
@@ -207,29 +228,25 @@ impl DataStore {
         self.write(actor, within, schema, work).await
     }
 
-    /// Opens a transaction for a guest or a procedure, until `deadline` at most.
+    /// Opens a transaction for a guest or a procedure, for [`TRANSACTION_MAX`] at most from when it is
+    /// open.
     ///
     /// # Errors
-    /// [`DataError::Unavailable`]; on SQLite also when the writer was not free in time.
-    pub async fn begin(
-        &self,
-        actor: &Actor,
-        deadline: Instant,
-        serializable: bool,
-    ) -> Result<Transaction, DataError> {
+    /// [`DataError::Unavailable`]; on SQLite 53300 when the writer was not free in time.
+    pub async fn begin(&self, actor: &Actor, serializable: bool) -> Result<Transaction, DataError> {
         match &self.0.db {
             Db::Sqlite(sqlite) => {
-                let session = sqlite.begin(actor.context(), deadline).await?;
+                let session = sqlite.begin_for(actor.context(), TRANSACTION_MAX).await?;
                 Ok(Transaction::sqlite(session))
             }
             Db::Postgres(postgres) => {
                 let options = Begin {
                     read_only: false,
                     serializable,
-                    statement_timeout: deadline.saturating_duration_since(Instant::now()),
+                    statement_timeout: TRANSACTION_MAX,
                 };
                 let tx = postgres.begin(&actor.context(), options).await?;
-                Ok(Transaction::postgres(tx, deadline))
+                Ok(Transaction::postgres(tx, Instant::now() + TRANSACTION_MAX))
             }
         }
     }
@@ -237,14 +254,37 @@ impl DataStore {
     /// # Errors
     /// As [`Transaction::commit`].
     pub async fn commit(&self, transaction: &Transaction) -> Result<(), DataError> {
-        let wake = Wake::new(self);
-        let outcome = transaction.commit().await;
-        wake.end(outcome.is_ok());
-        outcome
+        // To its end, whoever still waits for it: what follows a commit must follow it.
+        let (store, transaction) = (self.clone(), transaction.clone());
+        let committed = tokio::spawn(async move {
+            let wake = Wake::new(&store);
+            let outcome = transaction.commit().await;
+            wake.end(outcome.is_ok());
+            outcome
+        });
+        committed
+            .await
+            .unwrap_or_else(|error| Err(DataError::Internal(error.to_string())))
     }
 
     pub async fn rollback(&self, transaction: &Transaction) {
         transaction.rollback().await;
+    }
+
+    /// Everything that a read and an insert on SQLite do before they meet the database, for fuzzers.
+    pub(crate) fn plan_only(schema: &Schema, actor: &Actor, query: &Query, insert: Option<Insert>) {
+        if let Ok(plan) = plan::select(schema, actor, query) {
+            let _ = super::sql::select(&plan, &mut super::sql::Args::Sqlite(Vec::new()));
+        }
+        let Some(Ok(plan)) = insert.map(|insert| plan::insert(schema, actor, insert)) else {
+            return;
+        };
+        for (column, json) in plan.rows.iter().flatten() {
+            let ty = &plan.table.columns[*column].ty;
+            if let Ok(value) = ty.from_json(json) {
+                ty.write_json(value.as_ref(), &mut Vec::new());
+            }
+        }
     }
 
     fn before(&self, table: &str, operation: Operation) -> Vec<Arc<dyn BeforeTrigger>> {
@@ -255,7 +295,7 @@ impl DataStore {
     }
 
     /// Closes connections that have not been used for `idle`. (Those to PostgreSQL close by themselves.)
-    pub fn close_idle(&self, idle: std::time::Duration) {
+    pub fn close_idle(&self, idle: Duration) {
         if let Db::Sqlite(sqlite) = &self.0.db {
             sqlite.close_idle(idle);
         }
@@ -277,13 +317,12 @@ impl DataStore {
         match &self.0.db {
             Db::Sqlite(sqlite) => {
                 let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
-                sqlite.read(actor.context(), STATEMENT_TIMEOUT, job).await
+                sqlite.read(actor.context(), patience(actor), job).await
             }
             Db::Postgres(postgres) => {
                 let mut tx = postgres.begin(&actor.context(), Begin::read()).await?;
-                let rows = run::postgres::run(&mut tx, &work).await;
-                let _ = tx.rollback().await;
-                rows
+                // Dropped, it rolls back: nobody waits for the end of a read.
+                run::postgres::run(&mut tx, &work).await
             }
         }
     }
@@ -303,9 +342,18 @@ impl DataStore {
         let outcome = match &self.0.db {
             Db::Sqlite(sqlite) => {
                 let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
-                sqlite.write(context, STATEMENT_TIMEOUT, job).await
+                sqlite.write(context, patience(actor), job).await
             }
-            Db::Postgres(postgres) => write_postgres(postgres, &context, &work).await,
+            Db::Postgres(postgres) => {
+                let written = write_postgres(postgres, &context, &work);
+                match tokio::time::timeout(STATEMENT_TIMEOUT, written).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        let message = "canceling statement due to statement timeout";
+                        Err(DataError::sql("57014", message))
+                    }
+                }
+            }
         };
         wake.end(outcome.is_ok());
         outcome
@@ -349,8 +397,14 @@ impl DataStore {
         statement: &Statement,
         triggers: &[Arc<dyn BeforeTrigger>],
     ) -> Result<Rows, DataError> {
-        let deadline = Instant::now() + TRANSACTION_MAX;
-        let transaction = self.begin(actor, deadline, true).await?;
+        let transaction = self.begin(actor, true).await?;
+        // The triggers that it holds the writer for do not queue behind guests that wait for it.
+        let mut actor = actor.clone();
+        actor.budget.get_or_insert_with(|| {
+            let until = Instant::now() + TRANSACTION_MAX;
+            Arc::new(Budget::new(u64::MAX / 2, TRANSACTION_MAX, until))
+        });
+        let actor = &actor;
         let outcome = self
             .judge_and_write(actor, Some(&transaction), schema, statement, triggers)
             .await;
@@ -499,13 +553,23 @@ impl DataStore {
             }
             Db::Postgres(postgres) => {
                 let mut tx = postgres.begin(&context, Begin::read()).await?;
-                let olds = run::postgres::old_rows(&mut tx, &plan, TRIGGER_ROWS_MAX).await;
-                let _ = tx.rollback().await;
-                olds
+                run::postgres::old_rows(&mut tx, &plan, TRIGGER_ROWS_MAX).await
             }
         }
     }
 }
+
+/// How long one statement may take: of a guest that asks, no longer than the processor time it has left,
+/// because SQLite works in this process.
+fn patience(actor: &Actor) -> Duration {
+    match &actor.budget {
+        Some(budget) => budget.cpu_left().clamp(PATIENCE_MIN, STATEMENT_TIMEOUT),
+        None => STATEMENT_TIMEOUT,
+    }
+}
+
+/// Enough for any statement that finds its rows by an index.
+const PATIENCE_MIN: Duration = Duration::from_millis(10);
 
 async fn write_postgres(
     postgres: &Postgres,
@@ -652,7 +716,13 @@ fn changed_cells(
     let set = |column: usize| update.iter().any(|(known, _)| *known == column);
     cells.retain(|(column, value)| {
         let was = before.iter().find(|(known, _)| known == column);
-        set(*column) || was.is_none_or(|(_, was)| was.get() != value.get())
+        let ty = &table.columns[*column].ty;
+        // `1.5` is `1.50`, however the trigger wrote it.
+        let same = |was: &RawValue| {
+            was.get() == value.get()
+                || matches!((ty.from_json(was), ty.from_json(value)), (Ok(a), Ok(b)) if a == b)
+        };
+        set(*column) || was.is_none_or(|(_, was)| !same(was))
     });
     cells.sort_by_key(|(column, _)| *column);
     Ok(cells)

@@ -1,7 +1,5 @@
 //! An app's database on each engine, for the unit tests of what lives in it.
 
-use std::time::{Duration, Instant};
-
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -52,9 +50,9 @@ async fn sqlite(migration: &str, subscriptions: &[Subscription]) -> TestDb {
 }
 
 pub(crate) async fn postgres(migration: &str, subscriptions: &[Subscription]) -> TestDb {
-    let url = std::env::var("PUMICE_TEST_DATABASE_URL")
-        .expect("PUMICE_TEST_DATABASE_URL names a PostgreSQL server that tests may use");
-    let cluster = Cluster::connect(&url, 8).await.unwrap();
+    let cluster = Cluster::connect(&super::postgres::test_url(), 8)
+        .await
+        .unwrap();
     let app = AppId(Uuid::new_v4());
     cluster.create_app(app, "secret").await.unwrap();
     let db = cluster.open_app(app, "secret");
@@ -76,10 +74,6 @@ fn file(name: &str, source: &str) -> MigrationFile {
 }
 
 impl TestDb {
-    pub fn is_postgres(&self) -> bool {
-        self.cluster.is_some()
-    }
-
     /// Another deployment: with `more` migrations after the first, by name and text.
     pub async fn migrate(&self, more: &[(&str, &str)], subscriptions: &[Subscription]) {
         let more = more.iter().map(|(name, source)| file(name, source));
@@ -133,11 +127,7 @@ impl TestDb {
     }
 
     pub async fn begin(&self) -> Transaction {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        self.store
-            .begin(&self.actor(0), deadline, false)
-            .await
-            .unwrap()
+        self.store.begin(&self.actor(0), false).await.unwrap()
     }
 
     /// What only the host may read: the number in the first row.

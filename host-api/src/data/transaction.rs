@@ -21,6 +21,8 @@ pub struct Transaction(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// Of a transaction on PostgreSQL; SQLite's writer watches its own.
+    deadline: Option<Instant>,
     /// What is done once it has committed.
     effects: parking_lot::Mutex<Vec<Effect>>,
     conflicted: AtomicBool,
@@ -37,12 +39,12 @@ enum State {
 impl Transaction {
     /// SQLite's writer, held until the end; the writer's own thread watches the deadline.
     pub(super) fn sqlite(session: Session) -> Transaction {
-        Transaction(Shared::new(State::Sqlite(session)))
+        Transaction(Shared::new(State::Sqlite(session), None))
     }
 
     /// A connection to PostgreSQL, given back at the deadline at the latest.
     pub(super) fn postgres(tx: PgTx, deadline: Instant) -> Transaction {
-        let shared = Shared::new(State::Postgres(tx));
+        let shared = Shared::new(State::Postgres(tx), Some(deadline));
         let watched = Arc::downgrade(&shared);
         tokio::spawn(async move {
             tokio::time::sleep_until(deadline.into()).await;
@@ -87,14 +89,13 @@ impl Transaction {
                 session.run(job).await
             }
             State::Postgres(tx) => {
-                tx.set_context(&context);
-                tx.savepoint().await?;
-                let outcome = run::postgres::run(tx, &work).await;
-                match outcome {
-                    Ok(_) => tx.release().await?,
-                    Err(_) => tx.rollback_to().await?,
-                }
-                outcome
+                let done = async {
+                    enter(tx, &context).await?;
+                    let outcome = run::postgres::run(tx, &work).await;
+                    leave(tx, outcome).await
+                };
+                let done = tokio::time::timeout_at(self.0.deadline(), done).await;
+                ended(&mut state, done)
             }
             State::Over => Err(DataError::TransactionEnded),
         }
@@ -115,14 +116,13 @@ impl Transaction {
                 session.run(job).await
             }
             State::Postgres(tx) => {
-                tx.set_context(&context);
-                tx.savepoint().await?;
-                let outcome = operation.run(tx).await;
-                match outcome {
-                    Ok(_) => tx.release().await?,
-                    Err(_) => tx.rollback_to().await?,
-                }
-                outcome
+                let done = async {
+                    enter(tx, &context).await?;
+                    let outcome = operation.run(tx).await;
+                    leave(tx, outcome).await
+                };
+                let done = tokio::time::timeout_at(self.0.deadline(), done).await;
+                ended(&mut state, done)
             }
             State::Over => Err(DataError::TransactionEnded),
         }
@@ -145,14 +145,13 @@ impl Transaction {
                 session.run(job).await
             }
             State::Postgres(tx) => {
-                tx.set_context(&context);
-                tx.savepoint().await?;
-                let olds = run::postgres::old_rows(tx, &plan, rows_max).await;
-                match olds {
-                    Ok(_) => tx.release().await?,
-                    Err(_) => tx.rollback_to().await?,
-                }
-                olds
+                let done = async {
+                    enter(tx, &context).await?;
+                    let outcome = run::postgres::old_rows(tx, &plan, rows_max).await;
+                    leave(tx, outcome).await
+                };
+                let done = tokio::time::timeout_at(self.0.deadline(), done).await;
+                ended(&mut state, done)
             }
             State::Over => Err(DataError::TransactionEnded),
         }
@@ -199,10 +198,41 @@ impl Transaction {
     }
 }
 
+/// Begins one piece of work on PostgreSQL: within a savepoint, so that it can fail alone.
+async fn enter(tx: &mut PgTx, context: &Context) -> Result<(), DataError> {
+    tx.set_context(context);
+    tx.savepoint().await
+}
+
+async fn leave<T>(tx: &mut PgTx, outcome: Result<T, DataError>) -> Result<T, DataError> {
+    match outcome {
+        Ok(_) => tx.release().await?,
+        Err(_) => tx.rollback_to().await?,
+    }
+    outcome
+}
+
+/// At the deadline the server ends what it is at, whatever a guest has told it of timeouts: what is
+/// dropped at work has its backend ended.
+fn ended<T>(
+    state: &mut State,
+    done: Result<Result<T, DataError>, tokio::time::error::Elapsed>,
+) -> Result<T, DataError> {
+    done.unwrap_or_else(|_| {
+        *state = State::Over;
+        Err(DataError::TransactionEnded)
+    })
+}
+
 impl Shared {
-    fn new(state: State) -> Arc<Shared> {
+    fn deadline(&self) -> tokio::time::Instant {
+        self.deadline.unwrap_or_else(Instant::now).into()
+    }
+
+    fn new(state: State, deadline: Option<Instant>) -> Arc<Shared> {
         Arc::new(Shared {
             state: Mutex::new(state),
+            deadline,
             effects: parking_lot::Mutex::default(),
             conflicted: AtomicBool::new(false),
         })

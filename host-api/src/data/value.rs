@@ -20,6 +20,19 @@ pub enum ValueRef<'r> {
     Blob(&'r [u8]),
 }
 
+impl Value {
+    /// The value as a row would lend it.
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Real(number) => ValueRef::Real(*number),
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }
+    }
+}
+
 impl ValueRef<'_> {
     /// A copy that outlives the row.
     pub fn to_owned(self) -> Value {

@@ -42,7 +42,8 @@ impl Role {
 impl From<&str> for Role {
     fn from(name: &str) -> Self {
         match name {
-            "anon" => Role::Anon,
+            // A token without a role is nobody's.
+            "anon" | "" => Role::Anon,
             "authenticated" => Role::Authenticated,
             "service_role" => Role::ServiceRole,
             other => Role::Other(other.into()),

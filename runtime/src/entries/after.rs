@@ -88,11 +88,10 @@ pub(super) fn caller(role: &str, claims: &str) -> Caller {
     let read = serde_json::from_str::<Claims>(claims);
     Caller {
         // The host itself, and whoever is logged in to PostgreSQL, may do everything.
-        role: match Role::from(role) {
-            Role::Other(name) if name.is_empty() || name.starts_with("pumice_") => {
-                Role::ServiceRole
-            }
-            role => role,
+        role: match role {
+            "" => Role::ServiceRole,
+            own if own.starts_with("pumice_") => Role::ServiceRole,
+            role => Role::from(role),
         },
         user_id: read.ok().and_then(|claims| claims.sub),
         claims: claims.into(),

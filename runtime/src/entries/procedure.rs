@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pumice_host_api::Standing;
-use pumice_host_api::data::{Actor, DataError, TRANSACTION_MAX};
+use pumice_host_api::data::{Actor, DataError};
 
 use crate::entries::row::fault;
 use crate::error::Error;
@@ -12,6 +12,7 @@ use crate::functions::components::Components;
 use crate::functions::{App, Procedure};
 use crate::invoke::Invoker;
 use crate::invoke::call::{Answer, Call};
+use crate::limits;
 use crate::outcome::InvokeError;
 use crate::request_id::RequestId;
 
@@ -20,11 +21,6 @@ pub struct Procedures {
     pub invoker: Arc<Invoker>,
     pub components: Arc<Components>,
 }
-
-/// For how long a procedure is tried again that other transactions came between.
-const AGAIN_MAX: Duration = Duration::from_secs(3);
-/// The longest pause before it is tried again.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 impl Procedures {
     /// The procedure called `name`.
@@ -65,14 +61,13 @@ impl Procedures {
                 &self.invoker.refused(guest.entry(), request_id, error),
             )
         })?;
-        let until = Instant::now() + AGAIN_MAX;
+        let until = Instant::now() + limits::PROCEDURE_AGAIN;
         let mut pause = Duration::from_millis(1);
         loop {
             // The place comes first: a procedure that waits for one holds no transaction.
             let ticket = self.invoker.ticket(&target, request_id).await;
             let ticket = ticket.map_err(|error| fault(name, &error))?;
-            let deadline = Instant::now() + TRANSACTION_MAX;
-            let transaction = app.data.begin(&actor, deadline, true).await?;
+            let transaction = app.data.begin(&actor, true).await?;
             let standing = Standing {
                 caller: actor.caller.clone(),
                 invocation: actor.cause,
@@ -108,7 +103,7 @@ impl Procedures {
             }
             // Those that met would meet again if they all came back at once.
             tokio::time::sleep(pause.mul_f64(rand::random::<f64>())).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            pause = (pause * 2).min(limits::PROCEDURE_PAUSE);
         }
     }
 }

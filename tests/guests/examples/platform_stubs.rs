@@ -1,5 +1,5 @@
 //! Calls one function of each interface that has no service behind it yet, by bindings made from `wit/` and
-//! not by the SDK, and answers the names of the errors: `{"data": "not-configured", …}`.
+//! not by the SDK, and answers the names of the errors: `{"mail": "not-configured", …}`.
 
 use serde_json::{Value, json};
 use wasi::http::types::{
@@ -12,7 +12,7 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use self::pumice::platform::{data, files, jobs, mail, messaging, push};
+use self::pumice::platform::{mail, push};
 
 struct PlatformStubs;
 
@@ -41,14 +41,6 @@ impl exports::wasi::http::incoming_handler::Guest for PlatformStubs {
 }
 
 fn answers() -> Value {
-    let query = data::Query {
-        table: "things".into(),
-        select: None,
-        filters: vec![],
-        order: None,
-        limit: None,
-        offset: None,
-    };
     let notification = push::Notification {
         title: None,
         body: None,
@@ -60,28 +52,12 @@ fn answers() -> Value {
         text: "none".into(),
         html: None,
     };
-    let options = jobs::Options {
-        run_at: None,
-        unique_key: None,
-        attempts_max: None,
-    };
     json!({
-        "data": name(data::select(data::Authority::Caller, &query), |error| matches!(error, data::Error::NotConfigured)),
-        "transaction": name(data::Transaction::begin(data::Authority::App), |error| matches!(error, data::Error::NotConfigured)),
-        "files": name(files::get("bucket", "name"), |error| matches!(error, files::Error::NotConfigured)),
-        "messaging": name(
-            messaging::publish(&messaging::Target::Everyone, "event", "{}"),
-            |error| matches!(error, messaging::Error::NotConfigured),
-        ),
         "push": name(
             push::send(&push::Target::Topic("news".into()), &notification),
             |error| matches!(error, push::Error::NotConfigured),
         ),
         "mail": name(mail::send(&message), |error| matches!(error, mail::Error::NotConfigured)),
-        "jobs": name(
-            jobs::enqueue("script", "{}", &options),
-            |error| matches!(error, jobs::Error::NotConfigured),
-        ),
     })
 }
 

@@ -173,7 +173,8 @@ fn start(mut command: Command, address: String) -> anyhow::Result<(Running, Stri
     Ok((Running::start(&mut command)?, format!("http://{address}/")))
 }
 
-fn free_address() -> anyhow::Result<String> {
+/// An address nobody listened on a moment ago.
+pub fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 

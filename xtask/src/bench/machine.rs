@@ -1,8 +1,9 @@
 //! What the figures were taken on, and what the kernel counts for a process.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -49,6 +50,26 @@ pub fn resident(id: u32) -> anyhow::Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     Ok(number.context("VmRSS")? * 1024)
+}
+
+/// How often in a second a file in `folder` can be written and waited for until it is on the disk: what one
+/// writer at a time could commit at most.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn syncs_per_second(folder: &Path) -> anyhow::Result<f64> {
+    let path = folder.join("syncs");
+    let mut file = fs::File::create(&path).with_context(|| path.display().to_string())?;
+    let began = Instant::now();
+    let mut count = 0.0;
+    while began.elapsed() < Duration::from_secs(1) {
+        file.write_all(&[1; 4096])?;
+        file.sync_data()?;
+        count += 1.0;
+    }
+    let rate = count / began.elapsed().as_secs_f64();
+    fs::remove_file(&path)?;
+    Ok(rate)
 }
 
 /// Lines for the report's head.

@@ -4,14 +4,18 @@
 //! takes turns with the others, and medians are kept. Run it on a quiet machine.
 
 mod apps;
+mod data;
 mod floor;
 mod fuel;
 mod hello;
+mod jobs;
 mod kill;
 mod load;
 mod machine;
 mod numbers;
 mod report;
+mod tables;
+mod triggers;
 mod wrk;
 
 use std::collections::BTreeMap;
@@ -19,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 
 use self::report::Section;
 use crate::peers::Peers;
@@ -42,7 +47,7 @@ type Row = (
     fn(&Bench) -> anyhow::Result<Section>,
 );
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 10] = [
     ("hello", "Hello beside peers", hello::row),
     ("floor", "Host cost over the raw floor", floor::row),
     ("fuel", "Fuel against time", fuel::row),
@@ -50,6 +55,9 @@ const ROWS: [Row; 7] = [
     ("cold", "First request after a restart", apps::cold),
     ("apps", "1,000 deployed apps", apps::many),
     ("restart", "Restart with 100 functions", apps::restart),
+    ("data", "Rows through `/rest/v1`", data::row),
+    ("triggers", "Inserts with a trigger", triggers::row),
+    ("jobs", "Jobs", jobs::row),
 ];
 
 /// Measures the rows asked for, or all, and writes the report.
@@ -134,6 +142,20 @@ impl Bench {
 
     fn start(&self, data: &Path) -> anyhow::Result<server::Server> {
         server::Server::start(&self.pumice, data)
+    }
+
+    /// A folder on the checkout's disk: what the system has for temporary files may be memory, where
+    /// nothing waits for a disk.
+    fn folder(&self) -> anyhow::Result<TempDir> {
+        let target = self.root.join("target");
+        let mut builder = tempfile::Builder::new();
+        let folder = builder.prefix("bench-").tempdir_in(&target);
+        folder.with_context(|| target.display().to_string())
+    }
+
+    /// A file of `bench/`.
+    fn file(&self, path: &str) -> PathBuf {
+        self.root.join("bench").join(path)
     }
 
     fn peers(&self) -> anyhow::Result<Peers> {

@@ -1,5 +1,6 @@
 //! wrk, the closed-loop load generator.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,16 +17,55 @@ pub struct Turn {
     pub p99_ms: f64,
 }
 
+/// The connections of a turn.
+pub const CONNECTIONS: u32 = 32;
+
+/// What is sent to a table: the arguments of `bench/wrk/rows.lua`.
+pub struct Work {
+    /// Of the server.
+    pub url: String,
+    /// Whether rows are inserted. Otherwise `path` is read.
+    pub insert: bool,
+    /// From the root; `%d` (or another directive of C's `printf` for a number) stands for a row's number.
+    pub path: String,
+    /// Rows there are to read.
+    pub rows: usize,
+    pub headers: Vec<(&'static str, String)>,
+}
+
 /// Loads `url` from one thread with 32 connections, each sending its next request when it has its answer.
 ///
 /// # Errors
 /// When wrk fails, or one answer was not a success: then there is nothing to compare.
 pub fn turn(url: &str, length: Duration) -> anyhow::Result<Turn> {
+    run(command(length).arg(url)).with_context(|| format!("wrk {url}"))
+}
+
+/// As [`turn`], with requests that `script` (`bench/wrk/rows.lua`) makes, instead of one and the same.
+///
+/// # Errors
+/// As [`turn`].
+pub fn work(script: &Path, work: &Work, length: Duration) -> anyhow::Result<Turn> {
+    let mut wrk = command(length);
+    wrk.arg("--script").arg(script).args([&work.url, "--"]);
+    wrk.arg(if work.insert { "insert" } else { "get" });
+    wrk.args([&work.path, &work.rows.to_string()]);
+    for (name, value) in &work.headers {
+        wrk.args([*name, value]);
+    }
+    run(&mut wrk).with_context(|| format!("wrk {}{}", work.url, work.path))
+}
+
+fn command(length: Duration) -> Command {
     let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", "-c32", "--latency"])
-        .arg(format!("-d{}s", length.as_secs().max(1)))
-        .arg(url);
-    read(&output(&mut wrk)?).with_context(|| format!("wrk {url}"))
+    wrk.args(["-t1", "--latency"])
+        .arg(format!("-c{CONNECTIONS}"))
+        .arg(format!("-d{}s", length.as_secs().max(1)));
+    wrk
+}
+
+fn run(wrk: &mut Command) -> anyhow::Result<Turn> {
+    read(&output(wrk)?)
 }
 
 fn read(text: &str) -> anyhow::Result<Turn> {

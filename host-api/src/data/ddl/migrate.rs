@@ -58,7 +58,7 @@ pub enum MigrateFault {
         "migrations/{file} comes before migrations/{applied}, which has run; give it a higher number"
     )]
     Late { file: String, applied: String },
-    #[error("{0}")]
+    #[error("{0}; in `{statement}`", statement = .0.statement)]
     Ddl(#[from] DdlFault),
     /// A step that the database refused; `statement` is the file's, in short.
     #[error("{file}:{line}: {message}; in `{statement}`")]

@@ -69,14 +69,11 @@ pub struct DdlFault {
 }
 
 impl fmt::Display for DdlFault {
-    /// `migrations/0001_init.sql:12: reason; fix; in `statement``.
+    /// `migrations/0001_init.sql:12: reason; fix`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.file, self.line, self.reason)?;
         if !self.fix.is_empty() {
             write!(f, "; {}", self.fix)?;
-        }
-        if !self.statement.is_empty() {
-            write!(f, "; in `{}`", self.statement)?;
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ use sqlx::postgres::PgTypeKind;
 use sqlx::{AssertSqlSafe, Either, Executor as _, SqlSafeStr as _, Statement as _, TypeInfo as _};
 
 use super::{Identity, PgTx, sql, text};
-use crate::Role;
 use crate::data::DataError;
 
 /// What guests may write. All else changes the session, the transaction or the schema.
@@ -45,11 +44,10 @@ impl PgTx {
             ));
         }
         self.guest_was_here = true;
-        // The guest before may have left another role and its statement.
-        if self.identity == Identity::Guest || self.context.role != Role::ServiceRole {
-            self.batch(sql::before_guest(&self.prepared)).await?;
-            self.prepared.clear();
-        }
+        // As the app, with the caller's claims and depth: whatever was set before, by whom.
+        self.batch(sql::before_guest(&self.context, &self.prepared)?)
+            .await?;
+        self.prepared.clear();
         self.identity = Identity::Guest;
 
         self.start()?;

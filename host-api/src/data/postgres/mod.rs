@@ -12,11 +12,14 @@ mod provision;
 mod sql;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::tests::url as test_url;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
@@ -201,9 +204,39 @@ impl PgTx {
     ) -> Result<Vec<String>, DataError> {
         self.be_own().await?;
         self.start()?;
-        let query = bound(AssertSqlSafe(sql), args);
-        let rows = query.fetch_all(&mut self.lease()?.connection).await;
-        self.settle(rows)?.iter().map(text).collect()
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        let mut stream = bound(AssertSqlSafe(sql), args).fetch(
+            &mut self
+                .lease
+                .as_mut()
+                .ok_or(DataError::TransactionEnded)?
+                .connection,
+        );
+        // None: there is more than an answer may hold.
+        let done = loop {
+            match stream.try_next().await {
+                Ok(Some(row)) => {
+                    let row = text(&row)?;
+                    bytes += row.len();
+                    if bytes > super::ANSWER_BYTES_MAX {
+                        break Ok(None);
+                    }
+                    rows.push(row);
+                }
+                Ok(None) => break Ok(Some(())),
+                Err(error) => break Err(error),
+            }
+        };
+        drop(stream);
+        match done {
+            // What is left of the answer is read and thrown away by the next statement.
+            Ok(None) => {
+                self.state = State::Failed;
+                Err(super::answer_too_large())
+            }
+            done => self.settle(done).map(|_| rows),
+        }
     }
 
     /// Runs one statement and returns how many rows it touched. Arguments as in [`PgTx::rows`].
@@ -264,9 +297,7 @@ impl PgTx {
         self.batch(sql::rollback_to(newest)).await?;
         self.savepoints = newest;
         // Role and claims are again what they were at that point, whosever they were.
-        if self.guest_was_here {
-            self.identity = Identity::Guest;
-        }
+        self.identity = Identity::Guest;
         Ok(())
     }
 

@@ -19,6 +19,8 @@ use crate::data::DataError;
 
 /// How long an unused connection stays open: an app that is called now and then pays for a new one.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Connections that any app may have, however few there are.
+const SHARE_MIN: usize = 4;
 /// How often unused connections are looked at.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection that others use.
@@ -73,7 +75,7 @@ impl Pool {
 
     /// One app's part of the connections: no app can take them all.
     pub(super) fn share(&self) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new((self.connections_max / 4).max(1)))
+        Arc::new(Semaphore::new((self.connections_max / 4).max(SHARE_MIN)))
     }
 
     /// A connection of `app`: an idle one, else a new one.
@@ -235,6 +237,7 @@ impl Lease {
                 process,
                 options,
                 _permit,
+                _share,
                 ..
             } = self;
             drop(connection);

@@ -120,6 +120,8 @@ impl Cluster {
 
         let inside = self.options.clone().database(&names.database);
         let mut owner = connect(&inside).await?;
+        // Only a superuser may; elsewhere a guest can lie to its own app about who it is.
+        let _ = run(&mut owner, sql::fix_settings(names)).await;
         run(&mut owner, sql::set_role(&names.owner)).await?;
         run(&mut owner, sql::SET_UP_SCHEMAS.to_owned()).await?;
         close(owner).await;

@@ -41,8 +41,8 @@ pub(super) fn begin(context: &Context, options: Begin) -> Result<String, DataErr
     // 0 would mean for ever.
     let timeout = options.statement_timeout.as_millis().clamp(1, 86_400_000);
     Ok(format!(
-        "begin isolation level {isolation} {access};{},\
-         set_config('statement_timeout','{timeout}',true)",
+        "begin isolation level {isolation} {access};{};\
+         set local statement_timeout = {timeout}",
         identity(context)?
     ))
 }
@@ -68,19 +68,23 @@ pub(super) fn identity(context: &Context) -> Result<String, DataError> {
         ));
     }
     Ok(format!(
-        "select set_config('role','{role}',true),\
-         set_config('request.jwt.claims',{},true),\
-         set_config('pumice.depth','{}',true)",
+        "set local role {role};\
+         set local request.jwt.claims = {};\
+         set local pumice.depth = '{}'",
         literal(&context.claims),
         context.depth
     ))
 }
 
 /// Makes the transaction act as the app, and forgets the statements of guests before.
-pub(super) fn before_guest(prepared: &[u32]) -> String {
-    let mut batch = "select set_config('role','service_role',true);".to_owned();
+pub(super) fn before_guest(context: &Context, prepared: &[u32]) -> Result<String, DataError> {
+    let app = Context {
+        role: Role::ServiceRole,
+        ..context.clone()
+    };
+    let mut batch = identity(&app)? + ";";
     forget(&mut batch, prepared);
-    batch
+    Ok(batch)
 }
 
 pub(super) fn savepoint(number: u32) -> String {
@@ -218,6 +222,17 @@ pub(super) fn drop_roles(names: &Names) -> String {
     format!(
         "drop role if exists \"{}\", \"{}\"",
         names.login, names.owner
+    )
+}
+
+/// Takes from guests' SQL what it would change roles, claims, depth and its own time with. The host says
+/// `set local`, which guests cannot.
+pub(super) fn fix_settings(names: &Names) -> String {
+    format!(
+        "revoke execute on function pg_catalog.set_config(text, text, boolean) from public;\
+         grant execute on function pg_catalog.set_config(text, text, boolean) to \"{}\";\
+         revoke update on pg_catalog.pg_settings from public",
+        names.owner
     )
 }
 

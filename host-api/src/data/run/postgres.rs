@@ -225,6 +225,7 @@ impl Answer {
         Rows {
             json: self.json,
             count: self.count,
+            steps: 0,
         }
     }
 }

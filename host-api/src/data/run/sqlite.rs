@@ -1,6 +1,6 @@
 //! Work on a connection to SQLite.
 
-use crate::data::plan::{InsertPlan, SelectPlan, Selection};
+use crate::data::plan::{ConflictPlan, InsertPlan, SelectPlan, Selection};
 use crate::data::query::Rows;
 use crate::data::sql::{self, Args};
 use crate::data::sqlite::errors::explain;
@@ -16,6 +16,13 @@ use super::{OldRow, Work, changed_meanwhile, key_of};
 /// # Errors
 /// PostgreSQL's, with its words; 40001 when a row is no longer as it was.
 pub fn run(connection: &Connection, schema: &Schema, work: &Work) -> Result<Rows, DataError> {
+    connection.take_steps();
+    let mut rows = carry_out(connection, schema, work)?;
+    rows.steps = connection.take_steps();
+    Ok(rows)
+}
+
+fn carry_out(connection: &Connection, schema: &Schema, work: &Work) -> Result<Rows, DataError> {
     let mut rows = RowsWriter::default();
     match work {
         Work::Select(plan) => {
@@ -68,8 +75,11 @@ pub fn run(connection: &Connection, schema: &Schema, work: &Work) -> Result<Rows
                 .rows
                 .as_ref()
                 .map(|selection| (&**table, selection));
-            for (old, cells) in changes {
+            // First all are seen to be as they were: one change may be another's cascade.
+            for (old, _) in changes {
                 unchanged(connection, schema, &by_key, table, key, old)?;
+            }
+            for (old, cells) in changes {
                 generated(table, cells.iter().map(|(column, _)| *column), false)?;
                 not_null(table, cells)?;
                 let mut args = Args::Sqlite(Vec::new());
@@ -102,6 +112,8 @@ pub fn run(connection: &Connection, schema: &Schema, work: &Work) -> Result<Rows
                 .map(|selection| (&**table, selection));
             for old in olds {
                 unchanged(connection, schema, &by_key, table, key, old)?;
+            }
+            for old in olds {
                 let args: Vec<Value> = key
                     .iter()
                     .map(|&column| old.values[column].clone())
@@ -137,12 +149,17 @@ pub fn old_rows(
     let mut args = Args::Sqlite(Vec::new());
     let sql = sql::select(plan, &mut args)?;
     let mut olds = Vec::new();
+    let mut bytes = 0;
     let outcome = connection.query(&sql, &values(args), |row| {
         if olds.len() == rows_max {
             return Err(super::super::too_many_rows(rows_max));
         }
+        if bytes > ANSWER_BYTES_MAX {
+            return Err(super::super::answer_too_large());
+        }
         let mut json = Vec::new();
         write_row(&plan.table, &plan.selection, &row, &mut json);
+        bytes += json.len();
         let values = (0..plan.table.columns.len()).map(|at| row.get(at).to_owned());
         olds.push(OldRow {
             values: values.collect(),
@@ -163,6 +180,7 @@ fn insert(
     let table = &plan.table;
     let returning = plan.returning.rows.as_ref();
     let answer = returning.map(|selection| (&**table, selection));
+    let mut met = std::collections::HashSet::new();
     for group in super::same_columns(&plan.rows) {
         let columns = super::columns_of(&group[0]);
         generated(table, columns.iter().copied(), true)?;
@@ -175,11 +193,41 @@ fn insert(
                 .iter()
                 .map(|(column, json)| table.columns[*column].ty.from_json(json))
                 .collect::<Result<_, _>>()?;
+            if let Some(conflict) = conflict.filter(|conflict| conflict.merge) {
+                only_once(conflict, &columns, &args, &mut met)?;
+            }
             let row = Some((&**table, Some((columns.as_slice(), args.as_slice()))));
             rows.query(connection, schema, &sql, &args, answer, row)?;
         }
     }
     Ok(())
+}
+
+/// PostgreSQL updates a row once in a statement; row by row SQLite would do it again.
+fn only_once(
+    conflict: &ConflictPlan,
+    columns: &[usize],
+    values: &[Value],
+    met: &mut std::collections::HashSet<String>,
+) -> Result<(), DataError> {
+    let key: Option<Vec<&Value>> = conflict
+        .on
+        .iter()
+        .map(|wanted| {
+            let at = columns.iter().position(|column| column == wanted)?;
+            // Nulls meet nothing.
+            Some(&values[at]).filter(|value| **value != Value::Null)
+        })
+        .collect();
+    match key {
+        Some(key) if !met.insert(format!("{key:?}")) => {
+            let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+            Err(SqlFault::new("21000", message)
+                .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the row is still as it was read.
@@ -320,6 +368,7 @@ impl RowsWriter {
         Rows {
             json: self.json,
             count: self.count,
+            steps: 0,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! What every connection knows beside SQLite's own functions.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::data::Value;
 use crate::data::sqlite_ffi::{Connection, SqliteError};
 use crate::data::types::compare_numeric;
+use crate::data::{Value, ValueRef};
 
 pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteError> {
     connection.collation("numeric", numeric)?;
@@ -24,6 +25,41 @@ pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteErr
     })?;
     connection.context_function("pumice_claims", 0, false, |context, _, _| {
         Ok(Value::Text(context.claims.to_string()))
+    })?;
+    // SQLite's own take time with the product of both lengths, in one step that no deadline sees.
+    connection.function("instr", 2, true, |args| {
+        Ok(match args {
+            [ValueRef::Null, _] | [_, ValueRef::Null] => Value::Null,
+            [ValueRef::Blob(whole), ValueRef::Blob(part)] => {
+                // A character for each byte: searching text takes linear time.
+                let letters = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
+                let (whole, part): (String, String) = (letters(whole), letters(part));
+                let found = whole.find(&*part);
+                Value::Integer(found.map_or(0, |at| whole[..at].chars().count() as i64 + 1))
+            }
+            [whole, part] => {
+                let (whole, part) = (text_of(*whole), text_of(*part));
+                let found = whole.find(&*part);
+                Value::Integer(found.map_or(0, |at| whole[..at].chars().count() as i64 + 1))
+            }
+            _ => Value::Null,
+        })
+    })?;
+    connection.function("replace", 3, true, |args| {
+        Ok(match args {
+            [whole, part, with]
+                if ![whole, part, with]
+                    .iter()
+                    .any(|v| matches!(v, ValueRef::Null)) =>
+            {
+                let (whole, part) = (text_of(*whole), text_of(*part));
+                Value::Text(match part.is_empty() {
+                    true => whole.into_owned(),
+                    false => whole.replace(&*part, &text_of(*with)),
+                })
+            }
+            _ => Value::Null,
+        })
     })?;
     connection.context_function("pumice_depth", 0, false, |context, _, _| {
         Ok(Value::Integer(context.depth.into()))
@@ -42,6 +78,16 @@ pub fn timestamptz(at: SystemTime) -> String {
     );
     text.push_str("+00:00");
     text
+}
+
+fn text_of(value: ValueRef<'_>) -> Cow<'_, str> {
+    match value {
+        ValueRef::Null => Cow::Borrowed(""),
+        ValueRef::Integer(number) => number.to_string().into(),
+        ValueRef::Real(number) => format!("{number:?}").into(),
+        ValueRef::Text(text) => text.into(),
+        ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes),
+    }
 }
 
 /// The collation of numerics. What is no text comes last, by its bytes.

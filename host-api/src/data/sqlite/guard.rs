@@ -245,6 +245,10 @@ impl<'s> Iterator for Tokens<'s> {
                 b' ' | b'\t' | b'\n' | b'\x0c' | b'\r' => {
                     self.take(1);
                 }
+                // SQLite takes a byte order mark for space.
+                0xef if self.rest.starts_with('\u{feff}') => {
+                    self.take(3);
+                }
                 b'-' if self.rest.starts_with("--") => {
                     let end = self.rest.find('\n').unwrap_or(self.rest.len());
                     self.take(end);

@@ -35,6 +35,9 @@ pub(super) use self::sql::open as open_sql;
 /// VM steps that a read may take in place: about a millisecond.
 const STEPS_IN_PLACE: u64 = 50_000;
 
+/// How long a transaction waits for the writer: ten others that use all of their time.
+pub const WRITER_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// How long a statement waits for another process's lock (a backup, someone's `sqlite3`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -212,7 +215,16 @@ impl Sqlite {
     /// # Errors
     /// 53300 when too many wait, [`DataError::TransactionEnded`] when `deadline` comes first.
     pub async fn begin(&self, context: Context, deadline: Instant) -> Result<Session, DataError> {
-        self.0.writer.begin(context, deadline).await
+        self.0.writer.begin(context, deadline, None).await
+    }
+
+    /// As [`Sqlite::begin`], and the time of `held` begins when the writer is there.
+    ///
+    /// # Errors
+    /// 53300 when it was not free for [`WRITER_WAIT_MAX`].
+    pub async fn begin_for(&self, context: Context, held: Duration) -> Result<Session, DataError> {
+        let wait = Instant::now() + WRITER_WAIT_MAX;
+        self.0.writer.begin(context, wait, Some(held)).await
     }
 
     /// Closes the connections when the database was not used for `idle`. The next use opens them again.

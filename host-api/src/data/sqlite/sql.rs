@@ -40,7 +40,7 @@ pub fn open(open: Open) -> String {
     format!(
         "{role} pragma synchronous = {synchronous}; pragma foreign_keys = on; \
          pragma recursive_triggers = on; \
-         pragma temp_store = memory; pragma cache_size = -{cache_kib};"
+         pragma temp_store = file; pragma cache_size = -{cache_kib};"
     )
 }
 

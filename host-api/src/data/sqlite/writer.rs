@@ -106,10 +106,16 @@ fn savepoint<T>(
     if !connection.in_transaction() {
         return outcome.and(Err(DataError::TransactionEnded));
     }
-    if outcome.is_err() {
-        connection.execute(sql::ROLLBACK_TO, &[])?;
+    let undone = match outcome.is_err() {
+        true => connection.execute(sql::ROLLBACK_TO, &[]).map(drop),
+        false => Ok(()),
+    };
+    let ended = undone.and_then(|()| connection.execute(sql::RELEASE, &[]).map(drop));
+    if let Err(error) = ended {
+        // Nothing of a failed job may stay: then all of it goes.
+        undo(connection);
+        return Err(error.into());
     }
-    connection.execute(sql::RELEASE, &[])?;
     outcome
 }
 
@@ -149,11 +155,13 @@ impl Writer {
         &self,
         context: Context,
         deadline: Instant,
+        held: Option<Duration>,
     ) -> Result<Session, DataError> {
         let (caller, answer) = oneshot::channel();
         self.push(Message::Session(Opening {
             context,
             deadline,
+            held,
             caller,
         }))?;
         answer.await.unwrap_or_else(|_| Err(closed()))
@@ -223,8 +231,22 @@ impl Drop for Writer {
     }
 }
 
+/// If the writer's thread dies of a panic, those who wait are told, and the next write begins another.
+struct Alive<'s>(&'s Shared);
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut queue = self.0.queue.lock();
+            queue.running = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
 impl Shared {
     fn serve(&self) {
+        let _alive = Alive(self);
         let mut connection = None;
         let mut closers = Vec::new();
         loop {
@@ -490,7 +512,10 @@ impl<'c> Group<'c> {
 
 struct Opening {
     context: Context,
+    /// Until when it waits for the writer; without `held`, until when it may keep it too.
     deadline: Instant,
+    /// How long it may keep the writer, once it has it.
+    held: Option<Duration>,
     caller: oneshot::Sender<Result<Session, DataError>>,
 }
 
@@ -563,9 +588,15 @@ impl Opening {
     /// Serves the session to its end. False when the connection is not to be used again.
     fn serve(self, connection: &Connection) -> bool {
         if Instant::now() >= self.deadline {
-            let _ = self.caller.send(Err(DataError::TransactionEnded));
+            let _ = self.caller.send(Err(match self.held {
+                None => DataError::TransactionEnded,
+                Some(_) => DataError::sql("53300", "too many writes are waiting"),
+            }));
             return true;
         }
+        let deadline = self
+            .held
+            .map_or(self.deadline, |held| Instant::now() + held);
         connection.limit(None, None);
         if let Err(error) = connection.execute(sql::BEGIN_WRITE, &[]) {
             let _ = self.caller.send(Err(error.into()));
@@ -577,7 +608,7 @@ impl Opening {
         let (sender, commands) = mpsc::channel();
         let mut last = None;
         if self.caller.send(Ok(Session { commands: sender })).is_ok() {
-            last = converse(connection, &commands, self.deadline);
+            last = converse(connection, &commands, deadline);
         }
         // Who sends from now on is told that it has ended.
         drop(commands);

@@ -80,6 +80,10 @@ impl Dbapi {
         let store = incoming.app.data.clone();
         let parsed = Parsed::of(path.into_owned(), &incoming.request)?;
         let body = incoming.request.into_body();
+        if matches!(parsed.method, Method::POST | Method::PATCH) {
+            // Who may not write is told before the body is read.
+            store.may_write(&actor, &parsed.query.table).await?;
+        }
         match parsed.method {
             Method::GET | Method::HEAD => select(&store, &actor, parsed).await,
             Method::POST => insert(&store, &actor, parsed, request::body(body).await?).await,

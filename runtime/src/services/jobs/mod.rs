@@ -236,9 +236,6 @@ struct Timers {
     apps: HashMap<AppId, (i64, Weak<App>)>,
 }
 
-/// A machine that slept, or whose clock was set, is noticed after this.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-
 impl Timers {
     fn set(&mut self, id: AppId, app: Weak<App>, at: i64) {
         self.remove(id);
@@ -253,8 +250,8 @@ impl Timers {
     }
 
     fn wait(&self, now: i64) -> Duration {
-        self.order.first().map_or(WAIT_MAX, |(at, _)| {
-            Duration::from_millis(at.saturating_sub(now).max(0) as u64).min(WAIT_MAX)
+        self.order.first().map_or(limits::JOBS_LOOK, |(at, _)| {
+            Duration::from_millis(at.saturating_sub(now).max(0) as u64).min(limits::JOBS_LOOK)
         })
     }
 

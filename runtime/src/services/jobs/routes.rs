@@ -172,36 +172,36 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        let check =
-            |query: &str, expect: Result<(Option<i64>, Option<&str>, Option<u32>), &str>| {
-                let mut job = NewJob {
-                    script: "s".to_owned(),
-                    payload: "null".to_owned(),
-                    run_at: None,
-                    unique_key: None,
-                    attempts_max: None,
-                    revision: 1,
-                    caller: pumice_host_api::Caller {
-                        role: pumice_host_api::Role::Anon,
-                        user_id: None,
-                        claims: "{}".into(),
-                    },
-                    depth: 0,
-                };
-                let outcome = options(&mut job, query);
-                match (outcome, expect) {
-                    (Ok(()), Ok(expect)) => {
-                        assert_eq!(
-                            (job.run_at, job.unique_key.as_deref(), job.attempts_max),
-                            expect
-                        );
-                    }
-                    (Err(error), Err(expect)) => {
-                        assert!(error.to_string().contains(expect), "{error}");
-                    }
-                    (outcome, _) => panic!("{query}: {outcome:?}"),
-                }
+        type Read<'a> = (Option<i64>, Option<&'a str>, Option<u32>);
+        let check = |query: &str, expect: Result<Read<'_>, &str>| {
+            let mut job = NewJob {
+                script: "s".to_owned(),
+                payload: "null".to_owned(),
+                run_at: None,
+                unique_key: None,
+                attempts_max: None,
+                revision: 1,
+                caller: pumice_host_api::Caller {
+                    role: pumice_host_api::Role::Anon,
+                    user_id: None,
+                    claims: "{}".into(),
+                },
+                depth: 0,
             };
+            let outcome = options(&mut job, query);
+            match (outcome, expect) {
+                (Ok(()), Ok(expect)) => {
+                    assert_eq!(
+                        (job.run_at, job.unique_key.as_deref(), job.attempts_max),
+                        expect
+                    );
+                }
+                (Err(error), Err(expect)) => {
+                    assert!(error.to_string().contains(expect), "{error}");
+                }
+                (outcome, _) => panic!("{query}: {outcome:?}"),
+            }
+        };
         check("", Ok((None, None, None)));
         check(
             "run_at=1500&unique_key=a%20b&attempts_max=3",

@@ -288,17 +288,21 @@ impl Platform {
             created_at: now(),
         };
         tokio::fs::create_dir_all(app_folder(&self.data, id).join("blobs")).await?;
-        self.sql
-            .insert_app(&row)
-            .await
-            .map_err(|error| match error {
-                PlatformError::Database(sqlx::Error::Database(error))
-                    if error.is_unique_violation() =>
-                {
-                    PlatformError::AppExists(name.to_owned())
-                }
-                other => other,
-            })?;
+        let inserted = self.sql.insert_app(&row).await;
+        if inserted.is_err() {
+            // The name was taken meanwhile: what was made for it goes again.
+            let store = self.databases.store(id, &row.database, &self.keyring)?;
+            self.databases.drop(id, &store).await?;
+            tokio::fs::remove_dir_all(app_folder(&self.data, id)).await?;
+        }
+        inserted.map_err(|error| match error {
+            PlatformError::Database(sqlx::Error::Database(error))
+                if error.is_unique_violation() =>
+            {
+                PlatformError::AppExists(name.to_owned())
+            }
+            other => other,
+        })?;
         let app = Arc::new(self.app_from(&row)?);
         (self.hooks)(&app);
         self.registry.insert(app.clone());

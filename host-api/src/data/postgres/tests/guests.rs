@@ -165,15 +165,25 @@ async fn a_guest_changes_nobody_elses_session() {
     guest(&mut tx, "insert into t values (1)", &[])
         .await
         .unwrap();
+    // What would change who it is or how long it may take is not a guest's.
     for setting in [
         "select set_config('request.jwt.claims', '{\"sub\":\"you\"}', true)",
         "select set_config('search_path', 'auth', false)",
         "select set_config('statement_timeout', '0', false)",
         "select set_config('role', 'authenticated', false)",
-        "select pg_advisory_lock(1)::text",
+        "with x as (select set_config('pumice.depth', '7', true)) select 1 from x",
+        "update pg_settings set setting = '0' where name = 'statement_timeout'",
     ] {
-        guest(&mut tx, setting, &[]).await.unwrap();
+        tx.savepoint().await.unwrap();
+        assert_eq!(
+            code(guest(&mut tx, setting, &[]).await),
+            "42501",
+            "{setting}"
+        );
+        tx.rollback_to().await.unwrap();
     }
+    let lock = "select pg_advisory_lock(1)::text";
+    guest(&mut tx, lock, &[]).await.unwrap();
     // The same transaction, as the caller again.
     let who = "select current_user || ' ' || current_setting('request.jwt.claims')";
     assert_eq!(ask(&mut tx, who).await.unwrap(), r#"anon {"sub":"me"}"#);
@@ -183,13 +193,6 @@ async fn a_guest_changes_nobody_elses_session() {
     );
     drop(tx);
     let mut tx = app.begin(&anon, WRITE).await.unwrap();
-    guest(
-        &mut tx,
-        "select set_config('search_path', 'auth', false)",
-        &[],
-    )
-    .await
-    .unwrap();
     guest(&mut tx, "select pg_advisory_lock(2)", &[])
         .await
         .unwrap();

@@ -27,7 +27,7 @@ const MEBIBYTE: usize = 1 << 20;
     clippy::disallowed_methods,
     reason = "the one place where these tests read their surroundings"
 )]
-fn url() -> String {
+pub(crate) fn url() -> String {
     std::env::var("PUMICE_TEST_DATABASE_URL").unwrap_or_else(|_| {
         panic!(
             "PUMICE_TEST_DATABASE_URL names no server: `cargo xtask test` starts one, \
@@ -375,6 +375,54 @@ async fn one_number_of_connections_for_all_apps() {
 }
 
 #[tokio::test]
+async fn a_failed_call_leaves_its_role_to_nobody() {
+    let cluster = cluster().await;
+    let (_, app) = app(&cluster, &[]).await;
+    let anon = context(Role::Anon, r#"{"sub":"me"}"#);
+    let who = "select current_user || ' ' || current_setting('request.jwt.claims')";
+    let mut tx = app.begin(&anon, WRITE).await.unwrap();
+    for _ in 0..2 {
+        tx.set_context(&service());
+        tx.savepoint().await.unwrap();
+        assert_eq!(code(ask(&mut tx, "select 1 / 0").await), "22012");
+        tx.rollback_to().await.unwrap();
+        assert_eq!(ask(&mut tx, who).await.unwrap(), "service_role {}");
+        tx.set_context(&anon);
+        assert_eq!(ask(&mut tx, who).await.unwrap(), r#"anon {"sub":"me"}"#);
+    }
+    // The host's own work leaves a guest neither its role nor its depth.
+    tx.set_context(&Context::default());
+    assert_ne!(ask(&mut tx, "select current_user").await.unwrap(), "anon");
+    tx.set_context(&anon);
+    let sql = "select current_user::text as who, current_setting('pumice.depth') as depth";
+    assert_eq!(
+        guest(&mut tx, sql, &[]).await.unwrap(),
+        [r#"{"who":"service_role","depth":"3"}"#]
+    );
+}
+
+#[tokio::test]
+async fn no_app_takes_all_connections() {
+    let cluster = Cluster::connect(&url(), 5).await.unwrap();
+    let (_, greedy) = app(&cluster, &[]).await;
+    let (_, other) = app(&cluster, &[]).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(begin(&greedy).await);
+    }
+    let context = service();
+    let fifth = greedy.begin(&context, WRITE);
+    let mut fifth = std::pin::pin!(fifth);
+    tokio::select! {
+        biased;
+        _ = &mut fifth => panic!("a fifth connection"),
+        tx = begin(&other) => tx.commit().await.unwrap(),
+    }
+    held.pop();
+    fifth.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_connection_the_server_ended_is_not_missed() {
     let cluster = cluster().await;
     let (_, app) = app(&cluster, &[]).await;
@@ -387,8 +435,7 @@ async fn a_connection_the_server_ended_is_not_missed() {
     other.pool = Pool::new(1);
     let mut killer = begin(&other).await;
     // The session's own user may end its other sessions; `service_role` may not.
-    let sql = "select (set_config('role', 'none', true) = 'none')::text";
-    assert_eq!(ask(&mut killer, sql).await.unwrap(), "true");
+    killer.set_context(&Context::default());
     let ended = killer
         .rows(
             "select pg_terminate_backend($1::int, 10000)::text".into(),

@@ -372,7 +372,7 @@ fn a_connection_is_opened_as_the_design_says() {
     check(&writer, "pragma journal_mode", "wal");
     check(&writer, "pragma synchronous", "2");
     check(&writer, "pragma foreign_keys", "1");
-    check(&writer, "pragma temp_store", "2");
+    check(&writer, "pragma temp_store", "1");
     check(&writer, "pragma cache_size", "-1024");
     check(&writer, "pragma trusted_schema", "0");
     check(&writer, "pragma query_only", "0");
