@@ -7,7 +7,7 @@ pub fn start(filter: Option<&str>) {
     use std::io::IsTerminal as _;
     let filter = filter
         .and_then(|filter| filter.parse().ok())
-        .unwrap_or_else(|| EnvFilter::new("warn,pumice_runtime=info"));
+        .unwrap_or_else(|| EnvFilter::new("warn,pumice_runtime=info,sqlx::postgres::notice=error"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -744,9 +744,51 @@ mod tests {
         let cells: Vec<&str> = plan.rows.iter().map(|row| row[0].1.get()).collect();
         assert_eq!(cells, ["null", "3"]);
         assert_eq!(plan.conflict.unwrap().on, [0]);
+        assert_eq!(
+            code(planned(r#"{"total":1}"#, Some(&["total", "total"]))),
+            "42701"
+        );
         // Of a key that stands there twice the last one counts.
         let plan = planned(r#"{"total":1,"total":12345678901234567890}"#, None).unwrap();
         assert_eq!(plan.rows[0][0].1.get(), "12345678901234567890");
+    }
+
+    #[test]
+    fn bodies_and_filters_are_bounded() {
+        let rows =
+            |count: usize| query::body(format!("[{}{{}}]", "{},".repeat(count - 1)).as_bytes());
+        assert_eq!(
+            rows(crate::data::BODY_ROWS_MAX).unwrap().len(),
+            crate::data::BODY_ROWS_MAX
+        );
+        assert!(matches!(
+            rows(crate::data::BODY_ROWS_MAX + 1),
+            Err(DataError::TooLarge(_))
+        ));
+        let filtered = |count: usize| {
+            let mut query = query("orders");
+            let filter = Filter {
+                column: "total".to_owned(),
+                operator: "eq".to_owned(),
+                value: "1".to_owned(),
+            };
+            query.filters = vec![filter; count];
+            select(&schema(), &service(), &query)
+        };
+        assert!(filtered(crate::data::FILTERS_MAX).is_ok());
+        assert!(matches!(
+            filtered(crate::data::FILTERS_MAX + 1),
+            Err(DataError::TooLarge(_))
+        ));
+    }
+
+    #[test]
+    fn who_may_not_see_a_table_is_told_of_none() {
+        let anon = actor(Role::Anon, Authority::Caller);
+        match select(&schema(), &anon, &query("order")) {
+            Err(DataError::Sql(fault)) => assert_eq!(fault.hint, None),
+            other => panic!("{other:?}"),
+        }
     }
 
     proptest! {
