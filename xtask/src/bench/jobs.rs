@@ -188,9 +188,18 @@ fn newest(app: &App, connection: &mut Connection) -> anyhow::Result<Value> {
 
 /// The jobs that wrote the rows behind the one of this number.
 fn rows_after(app: &App, connection: &mut Connection, id: u64) -> anyhow::Result<Vec<String>> {
-    let rows = rows(app, connection, &format!("select=job_id&id=gt.{id}"))?;
-    let ids = rows.iter().filter_map(|row| row["job_id"].as_str());
-    Ok(ids.map(str::to_owned).collect())
+    let (mut ids, mut last) = (Vec::new(), id);
+    loop {
+        // An answer has a thousand rows at most.
+        let query = format!("select=id,job_id&id=gt.{last}&order=id");
+        let rows = rows(app, connection, &query)?;
+        let Some(end) = rows.last().and_then(|row| row["id"].as_u64()) else {
+            return Ok(ids);
+        };
+        last = end;
+        let page = rows.iter().filter_map(|row| row["job_id"].as_str());
+        ids.extend(page.map(str::to_owned));
+    }
 }
 
 fn rows(app: &App, connection: &mut Connection, query: &str) -> anyhow::Result<Vec<Value>> {
