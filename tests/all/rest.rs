@@ -15,6 +15,7 @@ on_both_engines!(
     names_that_need_quotes_are_names,
     an_app_without_tables_has_none,
     an_upsert_meets_a_row_once,
+    a_guests_write_takes_no_limit,
 );
 
 const TABLES: &str = "
@@ -424,4 +425,17 @@ async fn an_upsert_meets_a_row_once(engine: Engine) {
         .await;
     assert_eq!(twice.code(), "21000", "{twice}");
     assert_eq!(app.count("things").await, 0);
+}
+
+/// A write of a guest's reaches all rows that its filters find; part of them cannot be asked for.
+async fn a_guests_write_takes_no_limit(engine: Engine) {
+    let app = engine.app("whole").await;
+    app.tables("create table things (id integer primary key, n integer);")
+        .function(guest!("data_function"))
+        .await;
+    let rows = json!([{ "id": 1, "n": 1 }, { "id": 2, "n": 1 }]);
+    assert_eq!(app.insert("things", &rows).await.status, 201);
+    let call = json!({ "op": "delete", "authority": "app", "table": "things", "filters": [["n", "eq", "1"]], "limit": 1 });
+    assert_eq!(app.ask(&call).await["error"]["code"], "0A000");
+    assert_eq!(app.count("things").await, 2);
 }

@@ -97,6 +97,9 @@ impl data::Host for HostCtx {
             Ok(writer) => writer,
             Err(error) => return Ok(Err(error)),
         };
+        if let Err(error) = whole(&query) {
+            return Ok(Err(told(error)));
+        }
         let returning = returning(&query);
         let query = query.into();
         let outcome = store
@@ -180,6 +183,9 @@ impl data::HostTransaction for HostCtx {
     async fn delete(&mut self, handle: Handle, query: data::Query) -> Answer<String> {
         self.carry(&[&query])?;
         let (store, actor, transaction) = self.opened(&handle)?;
+        if let Err(error) = whole(&query) {
+            return Ok(Err(told(error)));
+        }
         let returning = returning(&query);
         let query = query.into();
         let outcome = store
