@@ -18,7 +18,7 @@ pub const FUEL_PER_MS: u64 = 10_000_000;
 /// Version of everything that decides how much fuel a piece of work costs: wasmtime's operator
 /// table as changed in `engine`, and the host's price list. Recorded with each outcome, so that a
 /// bill can be reproduced.
-pub const COST_VERSION: u32 = 1;
+pub const COST_VERSION: u32 = 2;
 
 /// Fuel after which a running guest lets others have the thread: about 0.2 ms.
 pub const FUEL_YIELD_INTERVAL: u64 = 2_000_000;
