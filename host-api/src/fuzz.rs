@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::data::query::{self, Conflict, Filter, Insert, Query, Returning};
-use crate::data::{Actor, Authority, DataStore, ddl};
+use crate::data::plan::{self, Scope};
+use crate::data::query::{self, Conflict, Insert, Params, Preferences, Query, Returning};
+use crate::data::{Actor, Authority, Settings, ddl, run};
 use crate::{Caller, InvocationId, Role};
 
 /// A file of migrations: taken apart, checked and translated.
@@ -19,12 +20,36 @@ pub fn ddl(input: &[u8]) {
     }
 }
 
-/// A request to a table: the first line is `select`, the second `order`, the third a filter's value,
-/// the rest the body.
+/// A request to a table: the first line is `select`, the second `order`, the third a filter's value, the
+/// rest the body, in every form that a body has. What can be read is planned, for both engines.
 pub fn body(input: &[u8]) {
     let mut lines = input.splitn(4, |byte| *byte == b'\n');
     let mut text = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
     let (select, order, value, rows) = (text(), text(), text(), text());
+    let operators = [
+        "eq",
+        "in",
+        "is",
+        "not.gt",
+        "like",
+        "cs",
+        "fts(english)",
+        "eq(any)",
+    ];
+    let filters = operators.iter().flat_map(|operator| {
+        ["n", "s", "tz", "jb->a", "a", "m", "every"]
+            .map(|column| query::filter(column, operator, &value).ok())
+    });
+    let asked = Query {
+        table: "every".to_owned(),
+        select: query::select(&select).ok(),
+        filters: filters.flatten().collect(),
+        orders: query::orders(&order)
+            .map(|order| (Vec::new(), order))
+            .into_iter()
+            .collect(),
+        ..Query::default()
+    };
     let actor = Actor {
         authority: Authority::App,
         ..Actor::caller(
@@ -36,30 +61,71 @@ pub fn body(input: &[u8]) {
             InvocationId(uuid::Uuid::nil()),
         )
     };
-    let filters = ["eq", "in", "is", "not.gt"].map(|operator| Filter {
-        column: "n".to_owned(),
-        operator: operator.to_owned(),
-        value: value.clone(),
-    });
-    let query = Query {
-        table: "every".to_owned(),
-        select: Some(select),
-        filters: filters.into(),
-        order: Some(order),
-        limit: None,
-        offset: None,
+    let settings = Settings {
+        aggregates: true,
+        ..Settings::default()
     };
-    let insert = query::body(rows.as_bytes()).ok().map(|rows| Insert {
-        table: "every".to_owned(),
-        rows,
-        columns: None,
-        conflict: Some(Conflict {
-            on: Vec::new(),
-            merge: true,
-        }),
-        returning: Returning::Rows(None),
-    });
-    DataStore::plan_only(&schema(), &actor, &query, insert);
+    let schema = schema();
+    let scope = Scope {
+        schema: &schema,
+        settings: &settings,
+        actor: &actor,
+    };
+    if let Ok(plan) = plan::read(&scope, &asked, Preferences::default()) {
+        run::texts_only(&schema, &actor.context(), &plan);
+    }
+    for kind in [
+        "application/json",
+        "text/csv",
+        "application/x-www-form-urlencoded",
+    ] {
+        let Ok(rows) = query::body::rows(Some(kind), rows.as_bytes()) else {
+            continue;
+        };
+        let insert = Insert {
+            query: asked.clone(),
+            rows,
+            columns: None,
+            missing_default: false,
+            conflict: Some(Conflict {
+                on: Vec::new(),
+                merge: true,
+            }),
+            returning: Returning::Rows,
+        };
+        let Ok(plan) = plan::insert(&scope, insert, Preferences::default()) else {
+            continue;
+        };
+        for (column, json) in plan.rows.iter().flatten() {
+            let ty = &plan.table.columns[*column].ty;
+            if let Some(Ok(value)) = json.as_ref().map(|json| ty.from_json(json)) {
+                ty.write_json(value.as_ref(), &mut Vec::new());
+            }
+        }
+    }
+}
+
+/// The value of `select`.
+pub fn select(input: &[u8]) {
+    let _ = query::select(&String::from_utf8_lossy(input));
+}
+
+/// The value of `order`.
+pub fn order(input: &[u8]) {
+    let _ = query::orders(&String::from_utf8_lossy(input));
+}
+
+/// A query string, decoded: pairs with `&` between them, of a read and of a call.
+pub fn filter(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let pairs = || {
+        text.split('&').map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key.into(), value.into())
+        })
+    };
+    let _ = Params::read(pairs());
+    let _ = Params::call(pairs());
 }
 
 /// A table with a column of every type.
@@ -125,9 +191,11 @@ mod tests {
                         input.splice(at..at, part.iter().copied());
                     }
                     3 => {
-                        let words: [&[u8]; 8] =
-                            [b"(", b")", b"'", b"\"", b"$$", b"--", b"null", b"[{"];
-                        input.splice(at..at, words[random(8)].iter().copied());
+                        const WORDS: [&[u8]; 16] = [
+                            b"(", b")", b"'", b"\"", b"$$", b"--", b"null", b"[{", b"->>", b"::",
+                            b"...", b"not.", b"or(", b"in.(", b"\\", b"!inner",
+                        ];
+                        input.splice(at..at, WORDS[random(WORDS.len())].iter().copied());
                     }
                     _ if !input.is_empty() => {
                         let end = (at + random(8)).min(input.len());
@@ -148,5 +216,20 @@ mod tests {
     #[test]
     fn requests_of_any_shape_are_read() {
         run("body", body);
+    }
+
+    #[test]
+    fn selects_of_any_shape_are_read() {
+        run("select", select);
+    }
+
+    #[test]
+    fn orders_of_any_shape_are_read() {
+        run("order", order);
+    }
+
+    #[test]
+    fn query_strings_of_any_shape_are_read() {
+        run("filter", filter);
     }
 }

@@ -185,6 +185,7 @@ impl HostCtx {
             depth: self.standing.depth,
             cause: self.standing.invocation,
             budget: self.standing.budget.clone(),
+            request: None,
         }
     }
 

@@ -27,6 +27,9 @@ pub struct Config {
     pub database_connections: u32,
     /// Whether SQLite waits for the disk. Off only in a test which shows what that loses.
     pub sqlite_durable: bool,
+    /// Whether apps believe tokens signed with the secret of `--compat`. On only in tests, which have to
+    /// be signed-in users.
+    pub shared_secret: bool,
     pub node: limits::Node,
 }
 
@@ -133,6 +136,7 @@ impl Config {
             database_url: None,
             database_connections: 80,
             sqlite_durable: true,
+            shared_secret: false,
             node: limits::Node::default(),
         };
         for (key, (value, place)) in values {
@@ -188,6 +192,7 @@ impl Config {
             }
             "database_connections" => self.database_connections = count(10_000)?,
             "test_sqlite_durable" if cfg!(debug_assertions) => self.sqlite_durable = value != "off",
+            "test_shared_secret" if cfg!(debug_assertions) => self.shared_secret = value == "on",
             "connections" => self.node.connections = count(1_000_000)? as usize,
             _ => return Err(format!("the keys are {}", KEYS.join(", "))),
         }

@@ -155,6 +155,16 @@ fn memory_of_machine() -> u64 {
 pub const REQUEST_BODY_BYTES_MAX: u64 = 50 * MIB as u64;
 /// JSON body of a request to `/rest/v1`.
 pub const REST_BODY_BYTES_MAX: usize = 10 * MIB;
+/// Body of a request to `/batch/v1`, all its requests together.
+pub const BATCH_BODY_BYTES_MAX: usize = REST_BODY_BYTES_MAX;
+/// Requests of one batch: it has the app's writer for as long as one transaction may.
+pub const BATCH_REQUESTS_MAX: usize = 100;
+/// Rows of one answer, whatever a manifest's `rows_max` says.
+pub const API_ROWS_CEILING: u64 = 100_000;
+/// Time of one statement, whatever a manifest says.
+pub const STATEMENT_TIMEOUT_CEILING: Duration = Duration::from_secs(60);
+/// Schemas that a manifest may list: each is read from the catalog.
+pub const API_SCHEMAS_MAX: usize = 20;
 /// A request's line and headers.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take over its request's head, and keep an idle connection.

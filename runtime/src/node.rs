@@ -28,6 +28,7 @@ use crate::invoke::Invoker;
 use crate::keyring::Keyring;
 use crate::logs::Logs;
 use crate::server::Server;
+use crate::services::auth::compat::SharedSecret;
 use crate::services::dbapi::Dbapi;
 use crate::services::jobs::routes::JobsApi;
 use crate::services::jobs::{self, Wakes, Worker};
@@ -47,6 +48,13 @@ pub struct Node {
     woken: mpsc::UnboundedReceiver<Weak<App>>,
     listener: TcpListener,
     _lock: File,
+}
+
+/// The one app of `pumice dev`.
+pub struct Single {
+    pub app: String,
+    /// What opens it beside its own keys (`--compat`); none otherwise.
+    pub shared_secret: Option<SharedSecret>,
 }
 
 /// Where a running server is and what opens it: `platform.json` in the data folder, for the owner's
@@ -83,11 +91,11 @@ pub enum StartError {
 }
 
 impl Node {
-    /// Opens the data folder and listens. With `single_app`, that app answers at every host.
+    /// Opens the data folder and listens. With `single`, that app answers at every host.
     ///
     /// # Errors
     /// [`StartError`], each with what to do.
-    pub async fn start(config: Config, single_app: Option<String>) -> Result<Node, StartError> {
+    pub async fn start(config: Config, single: Option<Single>) -> Result<Node, StartError> {
         let began = Instant::now();
         let Config {
             trusted_proxies,
@@ -99,6 +107,7 @@ impl Node {
             database_url,
             database_connections,
             sqlite_durable,
+            shared_secret,
             node,
         } = config;
         let failed = |source| StartError::Data {
@@ -163,7 +172,11 @@ impl Node {
             data: data.clone(),
             server: ServerFacts {
                 url: url.clone(),
-                single_app: single_app.is_some(),
+                single_app: single.is_some(),
+                shared_secret: single
+                    .as_ref()
+                    .and_then(|single| single.shared_secret.clone())
+                    .or_else(|| shared_secret.then(SharedSecret::of_suites)),
                 egress: Arc::new(EgressPolicy { allow_private }),
                 memory: Arc::new(MemoryBudget::new(node.memory_bytes)),
             },
@@ -199,7 +212,7 @@ impl Node {
             },
             platform: routes::router(api),
             domain,
-            single_app,
+            single_app: single.map(|single| single.app),
             connections: node.connections,
             trusted_proxies,
             ready: AtomicBool::new(true),

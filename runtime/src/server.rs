@@ -198,6 +198,9 @@ impl Server {
         if below(dbapi::REST) {
             return self.dbapi.answer(incoming).await;
         }
+        if below(dbapi::BATCH) {
+            return self.dbapi.batch(incoming, &self.requests).await;
+        }
         if DIALECT.iter().any(|prefix| below(prefix)) {
             return error::own(&RequestError::NotFound.into(), request_id);
         }

@@ -73,6 +73,20 @@ async fn it_answers_with_its_json(engine: Engine) {
     // No body is no arguments.
     let empty = app.rest("POST", "rpc/proc-echo").await;
     assert_eq!(empty.json()["arguments"], json!({}), "{empty}");
+    // Of a query string, what reads as JSON and as no string is that; anything else is text.
+    let asked = app
+        .rest("GET", "rpc/proc-echo?a=1&b=x&c=%5Btrue%5D&d=01&select=a")
+        .await;
+    assert_eq!(
+        asked.json()["arguments"],
+        json!({ "a": 1, "b": "x", "c": [true], "d": "01" }),
+        "{asked}"
+    );
+    let head = app.rest("HEAD", "rpc/proc-echo?a=1").await;
+    assert_eq!((head.status, head.text().as_str()), (200, ""));
+    let silent = app.rpc("proc-echo", &json!({}));
+    let silent = silent.header("prefer", "return=minimal").await;
+    assert_eq!((silent.status, silent.text().as_str()), (204, ""));
     let moved = app
         .rpc(
             "proc-transfer",
@@ -227,9 +241,11 @@ async fn what_is_no_call_is_refused(engine: Engine) {
             .await
             .refused(400, "PGRST102");
     }
-    app.rest("GET", "rpc/proc-echo")
-        .await
-        .refused(405, "PGRST101");
+    for method in ["PUT", "PATCH", "DELETE"] {
+        app.rest(method, "rpc/proc-echo")
+            .await
+            .refused(405, "PGRST101");
+    }
     // What the guest cannot read is its own to refuse.
     let wrong = app.rpc("proc-transfer", &json!({ "from": 1 })).await;
     assert_eq!(wrong.status, 400, "{wrong}");

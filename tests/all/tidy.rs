@@ -150,6 +150,7 @@ fn sql_stands_in_files_for_it() {
         &found,
         &[
             "sql.rs",
+            "/sql/",
             "host-api/src/data/testing.rs",
             // A schema for fuzzers, and PostgreSQL's message that begins as a statement does.
             "host-api/src/fuzz.rs",

@@ -91,6 +91,37 @@ pub fn pocketbase() -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
+/// The newest when this was written.
+pub const PARSE_SERVER_VERSION: &str = "9.10.0";
+
+/// The folder that Parse Server is installed in, with which those on PostgreSQL compare.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn parse_server() -> anyhow::Result<PathBuf> {
+    needs::node()?;
+    let folder = cache()?.join(format!("parse-server-{PARSE_SERVER_VERSION}"));
+    if !folder
+        .join("node_modules/parse-server/package.json")
+        .exists()
+    {
+        npm_install(&folder, &format!("parse-server@{PARSE_SERVER_VERSION}"))?;
+    }
+    Ok(folder)
+}
+
+fn npm_install(folder: &Path, package: &str) -> anyhow::Result<()> {
+    say(&format!("npm install {package}"));
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder)
+        .args(["install", "--no-audit", "--no-fund", "--no-save"])
+        .arg("--prefix")
+        .arg(folder)
+        .arg(package);
+    run(&mut npm)
+}
+
 fn wasmtime(cache: &Path) -> anyhow::Result<PathBuf> {
     let binary = cache.join("bin/wasmtime");
     let is_there = answer(&binary, &["--version"])
@@ -120,15 +151,7 @@ fn workerd(cache: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache.join(format!("workerd-{WORKERD_VERSION}"));
     let binary = folder.join("node_modules/workerd/bin/workerd");
     if !binary.exists() {
-        say(&format!("npm install workerd@{WORKERD_VERSION}"));
-        std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let mut npm = Command::new("npm");
-        npm.current_dir(&folder)
-            .args(["install", "--no-audit", "--no-fund", "--no-save"])
-            .arg("--prefix")
-            .arg(&folder)
-            .arg(format!("workerd@{WORKERD_VERSION}"));
-        run(&mut npm)?;
+        npm_install(&folder, &format!("workerd@{WORKERD_VERSION}"))?;
     }
     // The package's `bin` may be a script of Node's around the binary of the machine's own package.
     let packages = std::fs::read_dir(folder.join("node_modules/@cloudflare"))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::data::Context;
+use crate::data::context::{Context, RequestInfo};
 use crate::{Caller, InvocationId, Role};
 
 /// Whose rights count.
@@ -26,6 +26,8 @@ pub struct Actor {
     pub cause: InvocationId,
     /// What the asking guest has left; none when no guest asks.
     pub budget: Option<Arc<Budget>>,
+    /// The HTTP request that asks; none when a guest or a job does.
+    pub request: Option<Arc<RequestInfo>>,
 }
 
 impl Actor {
@@ -37,6 +39,7 @@ impl Actor {
             depth: 0,
             cause,
             budget: None,
+            request: None,
         }
     }
 
@@ -54,6 +57,7 @@ impl Actor {
             },
             claims: self.caller.claims.clone(),
             depth: self.depth,
+            request: self.request.clone(),
         }
     }
 }

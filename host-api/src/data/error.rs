@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 /// An error as PostgreSQL reports it, or as the REST dialect does (`PGRST…`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlFault {
@@ -36,6 +38,13 @@ impl SqlFault {
     pub fn hint(mut self, hint: impl Into<String>) -> SqlFault {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The details where they are JSON and go to the client as such, not as text: the relationships
+    /// of a PGRST201.
+    pub fn json_details(&self) -> Option<&RawValue> {
+        let details = self.details.as_deref().filter(|_| self.code == "PGRST201");
+        details.and_then(|details| serde_json::from_str(details).ok())
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use wasmtime::component::Resource;
 
-use super::query::{self, Body, Conflict, Filter, Insert, Query, Returning, Rows};
+use super::query::{self, Body, Conflict, Insert, Preferences, Query, Returning, Rows};
 use super::{Actor, Authority, DataError, DataStore, GuestFault, Transaction};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::data::{self, Error};
@@ -36,8 +36,8 @@ impl data::Host for HostCtx {
         self.carry(&[&query])?;
         let outcome = match self.store() {
             Ok(store) => {
-                let (actor, within) = (self.actor(authority.into()), self.reading_within());
-                store.select(&actor, within.as_ref(), &query.into()).await
+                let actor = self.actor(authority.into());
+                select(&store, &actor, self.within(), query).await
             }
             Err(error) => return Ok(Err(error)),
         };
@@ -97,14 +97,7 @@ impl data::Host for HostCtx {
             Ok(writer) => writer,
             Err(error) => return Ok(Err(error)),
         };
-        if let Err(error) = whole(&query) {
-            return Ok(Err(told(error)));
-        }
-        let returning = returning(&query);
-        let query = query.into();
-        let outcome = store
-            .delete(&actor, within.as_ref(), &query, returning)
-            .await;
+        let outcome = delete(&store, &actor, within.as_ref(), query).await;
         self.rows(outcome)
     }
 
@@ -141,9 +134,7 @@ impl data::HostTransaction for HostCtx {
     async fn select(&mut self, handle: Handle, query: data::Query) -> Answer<String> {
         self.carry(&[&query])?;
         let (store, actor, transaction) = self.opened(&handle)?;
-        let outcome = store
-            .select(&actor, Some(&transaction), &query.into())
-            .await;
+        let outcome = select(&store, &actor, Some(&transaction), query).await;
         self.rows(outcome)
     }
 
@@ -183,14 +174,7 @@ impl data::HostTransaction for HostCtx {
     async fn delete(&mut self, handle: Handle, query: data::Query) -> Answer<String> {
         self.carry(&[&query])?;
         let (store, actor, transaction) = self.opened(&handle)?;
-        if let Err(error) = whole(&query) {
-            return Ok(Err(told(error)));
-        }
-        let returning = returning(&query);
-        let query = query.into();
-        let outcome = store
-            .delete(&actor, Some(&transaction), &query, returning)
-            .await;
+        let outcome = delete(&store, &actor, Some(&transaction), query).await;
         self.rows(outcome)
     }
 
@@ -252,11 +236,6 @@ impl HostCtx {
         Ok((self.store()?, actor, self.within().cloned()))
     }
 
-    /// What a read goes through: the transaction that this invocation is part of, if it is.
-    fn reading_within(&self) -> Option<Transaction> {
-        self.within().cloned()
-    }
-
     fn opened(&self, handle: &Handle) -> wasmtime::Result<(DataStore, Actor, Transaction)> {
         let opened = self.table.get::<Box<GuestTransaction>>(handle.rep())?;
         let store = self
@@ -271,14 +250,26 @@ impl HostCtx {
         match outcome {
             Ok(rows) => {
                 self.meter.steps(rows.steps);
-                self.charge(rows.json.len())?;
-                let text = String::from_utf8(rows.json)
+                self.charge(rows.body.len())?;
+                let text = String::from_utf8(rows.body)
                     .map_err(|_| wasmtime::format_err!("a row is no text"))?;
                 Ok(Ok(text))
             }
             Err(error) => Ok(Err(told(error))),
         }
     }
+}
+
+async fn select(
+    store: &DataStore,
+    actor: &Actor,
+    within: Option<&Transaction>,
+    query: data::Query,
+) -> Result<Rows, DataError> {
+    let query = Query::try_from(query)?;
+    store
+        .select(actor, within, &query, Preferences::default())
+        .await
 }
 
 async fn insert(
@@ -289,15 +280,21 @@ async fn insert(
     rows: &str,
     on_conflict: Option<Vec<String>>,
 ) -> Result<Rows, DataError> {
-    let rows: Body = query::body(rows.as_bytes())?;
+    let rows: Body = query::body::json(rows.as_bytes())?;
     let insert = Insert {
-        table,
+        query: Query {
+            table,
+            ..Query::default()
+        },
         rows,
         columns: None,
+        missing_default: false,
         conflict: on_conflict.map(|on| Conflict { on, merge: true }),
-        returning: Returning::Rows(None),
+        returning: Returning::Rows,
     };
-    store.insert(actor, within, insert).await
+    store
+        .insert(actor, within, insert, Preferences::default())
+        .await
 }
 
 async fn update(
@@ -308,10 +305,33 @@ async fn update(
     values: &str,
 ) -> Result<Rows, DataError> {
     whole(&query)?;
-    let returning = returning(&query);
-    let values = query::row(values)?;
+    let (query, values) = (Query::try_from(query)?, query::body::row(values)?);
+    let (returning, preferences) = (Returning::Rows, Preferences::default());
     store
-        .update(actor, within, &query.into(), values, returning)
+        .update(
+            actor,
+            within,
+            &query,
+            values,
+            None,
+            false,
+            returning,
+            preferences,
+        )
+        .await
+}
+
+async fn delete(
+    store: &DataStore,
+    actor: &Actor,
+    within: Option<&Transaction>,
+    query: data::Query,
+) -> Result<Rows, DataError> {
+    whole(&query)?;
+    let query = Query::try_from(query)?;
+    let (returning, preferences) = (Returning::Rows, Preferences::default());
+    store
+        .delete(actor, within, &query, returning, preferences)
         .await
 }
 
@@ -336,25 +356,36 @@ fn whole(query: &data::Query) -> Result<(), DataError> {
     Ok(())
 }
 
-fn returning(query: &data::Query) -> Returning {
-    Returning::Rows(query.select.clone())
-}
+impl TryFrom<data::Query> for Query {
+    type Error = DataError;
 
-impl From<data::Query> for Query {
-    fn from(query: data::Query) -> Query {
-        let filters = query.filters.into_iter().map(|filter| Filter {
-            column: filter.column,
-            operator: filter.operator,
-            value: filter.value,
-        });
-        Query {
-            table: query.table,
-            select: query.select,
-            filters: filters.collect(),
-            order: query.order,
-            limit: query.limit.map(u64::from),
-            offset: query.offset.map(u64::from),
-        }
+    fn try_from(asked: data::Query) -> Result<Query, DataError> {
+        let whole = Vec::new;
+        Ok(Query {
+            schema: None,
+            table: asked.table,
+            select: asked.select.as_deref().map(query::select).transpose()?,
+            filters: query::filters(
+                asked
+                    .filters
+                    .iter()
+                    .map(|asked| (&*asked.column, &*asked.operator, &*asked.value)),
+            )?,
+            orders: match asked.order.as_deref() {
+                Some(order) => vec![(whole(), query::orders(order)?)],
+                None => Vec::new(),
+            },
+            limits: asked
+                .limit
+                .map(|n| (whole(), n.into()))
+                .into_iter()
+                .collect(),
+            offsets: asked
+                .offset
+                .map(|n| (whole(), n.into()))
+                .into_iter()
+                .collect(),
+        })
     }
 }
 

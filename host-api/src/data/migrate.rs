@@ -94,6 +94,7 @@ fn migrate_file(
     prepare_file(connection)?;
     let applied = ddl::applied(connection)?;
     let new = ddl::plan(&applied, &migrations.files)?;
+    ddl::read_again(connection, &applied, &migrations.files)?;
     if !new.is_empty() {
         // SQLite changes no column that a trigger names.
         changes::observe_sqlite(connection, &[], &Schema::default()).map_err(ours)?;
@@ -185,15 +186,20 @@ pub async fn postgres(
             ddl::SEED => ddl::SEED.to_owned(),
             name => format!("migrations/{name}"),
         };
-        let mut open = Vec::new();
+        // Relations that it makes; of these, views are told to ask as their caller.
+        let mut views = Vec::new();
         let statements = ddl::split(&file.source);
         for statement in statements.map_err(|fault| MigrateFault::split(&path, &fault))? {
             tx.execute(&path, statement.line, statement.source).await?;
-            if statement.marks.open {
-                open.extend(ddl::created(statement.source));
+            if let Some(name) = ddl::created(statement.source) {
+                views.retain(|there| *there != name);
+                match statement.marks.open {
+                    true => tx.open(&name).await?,
+                    false => views.push(name),
+                }
             }
         }
-        tx.harden(&open).await?;
+        tx.harden(&views).await?;
         tx.record(&file.name, &hex(&file.digest()), ddl::TRANSLATOR)
             .await?;
         owner = tx.commit().await?;
@@ -204,6 +210,36 @@ pub async fn postgres(
     owner = tx.commit().await?;
     owner.close().await?;
     Ok(ran)
+}
+
+/// What has run on an SQLite file; nothing while there is no file.
+///
+/// # Errors
+/// [`MigrateFault::Record`]; [`DataError`].
+pub async fn applied_sqlite(db: &Sqlite) -> Result<Vec<Applied>, MigrateError> {
+    if !db.path().exists() {
+        return Ok(Vec::new());
+    }
+    let session = db
+        .begin(Context::default(), Instant::now() + MIGRATION_MAX)
+        .await?;
+    // Undone: the tables that it needs are only there to be read.
+    let found = session
+        .run(|connection| Ok(ddl::prepare(connection).and_then(|()| ddl::applied(connection))))
+        .await;
+    session.rollback().await;
+    Ok(found??)
+}
+
+/// What has run in an app's database on PostgreSQL.
+///
+/// # Errors
+/// As [`applied_sqlite`].
+pub async fn applied_postgres(cluster: &Cluster, app: AppId) -> Result<Vec<Applied>, MigrateError> {
+    let mut owner = cluster.as_owner(app).await?;
+    let found = owner.applied().await;
+    owner.close().await?;
+    Ok(found?.iter().map(known).collect::<Result<_, _>>()?)
 }
 
 /// PostgreSQL keeps the digest as hexadecimal text.

@@ -11,16 +11,19 @@ pub mod changes;
 mod context;
 pub mod ddl;
 mod error;
+mod functions;
 pub mod hooks;
 mod host;
+mod judge;
 pub mod migrate;
 pub(crate) mod own;
-mod plan;
+pub mod plan;
 pub mod postgres;
 pub mod query;
-mod run;
-mod schema;
-mod sql;
+mod relationships;
+pub(crate) mod run;
+pub mod schema;
+mod settings;
 pub mod sqlite;
 mod sqlite_ffi;
 #[cfg(test)]
@@ -32,10 +35,14 @@ mod value;
 use std::time::Duration;
 
 pub use self::actor::{Actor, Authority};
-pub use self::context::Context;
+pub use self::context::{Context, RequestInfo};
 pub use self::error::{DataError, GuestFault, SqlFault};
 pub(crate) use self::host::GuestTransaction;
-pub use self::schema::{Check, Column, Enum, ForeignKey, Key, Name, Schema, Table, Type};
+pub use self::relationships::{Link, Relationship, Relationships};
+pub use self::schema::{
+    Check, Column, Engine, Enum, ForeignKey, Key, Kind, Name, Schema, Table, Type,
+};
+pub use self::settings::{Settings, TransactionEnd};
 pub use self::store::{DataStore, Db};
 pub use self::transaction::Transaction;
 pub use self::value::{Value, ValueRef};
@@ -58,8 +65,12 @@ pub const BODY_ROWS_MAX: usize = 50_000;
 pub const FILTERS_MAX: usize = 100;
 /// Columns of a table: PostgreSQL's own limit.
 pub const COLUMNS_MAX: usize = 1_600;
-/// Members of a list in a filter, a select or an order.
+/// Members of a list in a filter.
 pub const LIST_MAX: usize = 10_000;
+/// Relations inside one another in a select: each is a subquery in the one around it.
+pub const EMBED_DEPTH_MAX: usize = 10;
+/// `and` and `or` inside one another in a filter.
+pub const TREE_DEPTH_MAX: usize = 20;
 
 fn too_many_rows(max: usize) -> DataError {
     DataError::TooLarge(format!(

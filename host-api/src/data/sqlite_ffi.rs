@@ -690,6 +690,43 @@ impl Connection {
         self.check(code)
     }
 
+    /// Registers the aggregate `name` of `arity` arguments. `step` takes a row into the state of its
+    /// group, `finish` makes the answer; a group without rows is finished from the default state.
+    /// Errors and panics are as those of [`Connection::function`].
+    ///
+    /// # Errors
+    /// SQLite's, for a name or arity that it does not take.
+    pub fn aggregate<S: Default + 'static>(
+        &self,
+        name: &str,
+        arity: i8,
+        step: fn(&mut S, &[ValueRef<'_>]) -> Result<(), DataError>,
+        finish: fn(S) -> Result<Value, DataError>,
+    ) -> Result<(), SqliteError> {
+        let name =
+            CString::new(name).map_err(|_| own(ffi::SQLITE_MISUSE, "zero byte in a name"))?;
+        let data = Box::into_raw(Box::new(Aggregate {
+            shared: self.shared,
+            step,
+            finish,
+        }));
+        // SAFETY: SQLite owns `data` from here on and frees it with `free`, also when this call fails.
+        let code = unsafe {
+            ffi::sqlite3_create_function_v2(
+                self.raw.as_ptr(),
+                name.as_ptr(),
+                arity.into(),
+                ffi::SQLITE_UTF8 | ffi::SQLITE_INNOCUOUS,
+                data.cast(),
+                None,
+                Some(aggregate_step::<S>),
+                Some(aggregate_finish::<S>),
+                Some(free::<Aggregate<S>>),
+            )
+        };
+        self.check(code)
+    }
+
     /// Registers the collation `name`. The order must be total; a panic in it is taken as equality.
     ///
     /// # Errors
@@ -857,6 +894,12 @@ struct Function {
     call: Box<Call>,
 }
 
+struct Aggregate<S> {
+    shared: NonNull<Shared>,
+    step: fn(&mut S, &[ValueRef<'_>]) -> Result<(), DataError>,
+    finish: fn(S) -> Result<Value, DataError>,
+}
+
 /// # Safety
 /// `data` came from `Box::<T>::into_raw` and is not used again.
 unsafe extern "C" fn free<T>(data: *mut c_void) {
@@ -934,22 +977,119 @@ unsafe extern "C" fn call(
         (function, function.shared.as_ref(), values)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut few = [ValueRef::Null; 8];
-        let many: Vec<ValueRef<'_>>;
-        let args = if values.len() <= few.len() {
-            for (place, value) in few.iter_mut().zip(values) {
-                // SAFETY: a value of this call.
-                *place = unsafe { argument(*value) };
-            }
-            &few[..values.len()]
-        } else {
-            // SAFETY: values of this call.
-            many = values.iter().map(|v| unsafe { argument(*v) }).collect();
-            &many[..]
+        // A row may take long in functions: SQLite looks at the clock only after many steps.
+        if shared.deadline.get().is_some_and(|at| Instant::now() >= at) {
+            shared.stop.set(Some(Stop::Deadline));
+            return Err(timed_out());
+        }
+        let call = |args: &[ValueRef<'_>]| {
+            (function.call)(&shared.context.borrow(), shared.now.get(), args)
         };
-        (function.call)(&shared.context.borrow(), shared.now.get(), args)
+        // SAFETY: values of this call.
+        unsafe { with_arguments(values, call) }
     }))
     .unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    // SAFETY: the context of this call.
+    unsafe { answer(context, shared, outcome) };
+}
+
+/// # Safety
+/// SQLite calls it for an aggregate registered with state `S`, with `count` arguments.
+unsafe extern "C" fn aggregate_step<S: Default>(
+    context: *mut ffi::sqlite3_context,
+    count: c_int,
+    values: *mut *mut ffi::sqlite3_value,
+) {
+    // SAFETY: the user data is the `Aggregate` given at registration; the values live during this call;
+    // SQLite keeps room for a pointer per group, null at first.
+    let (aggregate, shared, values, state) = unsafe {
+        let aggregate = &*ffi::sqlite3_user_data(context).cast::<Aggregate<S>>();
+        let values = match usize::try_from(count) {
+            Ok(count) if count > 0 => std::slice::from_raw_parts(values, count),
+            _ => &[],
+        };
+        let room = ffi::sqlite3_aggregate_context(context, size_of::<*mut S>() as c_int);
+        (
+            aggregate,
+            aggregate.shared.as_ref(),
+            values,
+            room.cast::<*mut S>(),
+        )
+    };
+    if state.is_null() {
+        // SAFETY: the context of this call.
+        return unsafe { ffi::sqlite3_result_error_nomem(context) };
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the room is ours; what it points to came from the box, and `aggregate_finish` takes
+        // it back after the last step.
+        let state = unsafe {
+            if (*state).is_null() {
+                *state = Box::into_raw(Box::<S>::default());
+            }
+            &mut **state
+        };
+        // SAFETY: values of this call.
+        unsafe { with_arguments(values, |args| (aggregate.step)(state, args)) }
+    }))
+    .unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    if let Err(error) = outcome {
+        // SAFETY: the context of this call.
+        unsafe { answer(context, shared, Err(error)) };
+    }
+}
+
+/// # Safety
+/// SQLite calls it once per group of an aggregate registered with state `S`, also when the statement
+/// ends early.
+unsafe extern "C" fn aggregate_finish<S: Default>(context: *mut ffi::sqlite3_context) {
+    // SAFETY: as in `aggregate_step`; without a step there is no room, and a size of 0 makes none.
+    let (aggregate, shared, state) = unsafe {
+        let aggregate = &*ffi::sqlite3_user_data(context).cast::<Aggregate<S>>();
+        let room = ffi::sqlite3_aggregate_context(context, 0).cast::<*mut S>();
+        let state = match room.is_null() || (*room).is_null() {
+            true => None,
+            false => Some(Box::from_raw(std::mem::replace(
+                &mut *room,
+                ptr::null_mut(),
+            ))),
+        };
+        (aggregate, aggregate.shared.as_ref(), state)
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        (aggregate.finish)(state.map(|state| *state).unwrap_or_default())
+    }))
+    .unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+    // SAFETY: the context of this call.
+    unsafe { answer(context, shared, outcome) };
+}
+
+/// # Safety
+/// `values` are the arguments of the running call.
+unsafe fn with_arguments<R>(
+    values: &[*mut ffi::sqlite3_value],
+    call: impl FnOnce(&[ValueRef<'_>]) -> R,
+) -> R {
+    let mut few = [ValueRef::Null; 8];
+    if values.len() <= few.len() {
+        for (place, value) in few.iter_mut().zip(values) {
+            // SAFETY: a value of this call.
+            *place = unsafe { argument(*value) };
+        }
+        return call(&few[..values.len()]);
+    }
+    // SAFETY: values of this call.
+    let many: Vec<_> = values.iter().map(|v| unsafe { argument(*v) }).collect();
+    call(&many)
+}
+
+/// # Safety
+/// `context` is that of the running call.
+unsafe fn answer(
+    context: *mut ffi::sqlite3_context,
+    shared: &Shared,
+    outcome: Result<Value, DataError>,
+) {
     let copy = ffi::SQLITE_TRANSIENT();
     // SAFETY: the context of this call; SQLite copies the bytes.
     unsafe {

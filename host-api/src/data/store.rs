@@ -5,21 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use super::hooks::{Batch, BeforeTrigger, Change, Operation, Verdict, WriteHooks};
-use super::plan::{self, Cells, InsertPlan};
+use super::hooks::{BeforeTrigger, Operation, WriteHooks};
+use super::judge::{Statement, Triggers};
+use super::plan::{self, Scope};
+use super::postgres::PgTx;
 use super::postgres::{Begin, Postgres};
-use super::query::{Insert, Query, Returning, Rows};
-use super::run::{self, OldRow, Work};
+use super::query::{Insert, Preferences, Query, Returning, Rows};
+use super::run::{self, Asked, OldRow, Work};
 use super::sqlite::Sqlite;
+use super::sqlite_ffi::Connection;
 use super::transaction::Transaction;
-use super::{
-    Actor, Context, DataError, ROWS_MAX, STATEMENT_TIMEOUT, Schema, TRANSACTION_MAX,
-    TRIGGER_BATCH_ROWS, TRIGGER_ROWS_MAX,
-};
-use crate::budget::Budget;
+use super::{Actor, Context, DataError, STATEMENT_TIMEOUT, Schema, Settings, TRANSACTION_MAX};
 
 /// An app's database. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ struct Inner {
     /// How often the schema was forgotten: what was read before is not kept after.
     generation: AtomicU64,
     hooks: OnceLock<Arc<dyn WriteHooks>>,
+    settings: ArcSwap<Settings>,
 }
 
 /// The two engines. There is no third word for both: each statement knows which it is for.
@@ -41,9 +42,6 @@ pub enum Db {
     Postgres(Postgres),
 }
 
-/// How often a statement is tried whose rows changed while its triggers were asked.
-const ATTEMPTS: u32 = 5;
-
 impl DataStore {
     pub fn new(db: Db) -> DataStore {
         DataStore(Arc::new(Inner {
@@ -51,6 +49,7 @@ impl DataStore {
             schema: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
             hooks: OnceLock::new(),
+            settings: ArcSwap::default(),
         }))
     }
 
@@ -68,13 +67,27 @@ impl DataStore {
     /// # Errors
     /// [`DataError::Unavailable`] and the like.
     pub async fn schema(&self) -> Result<Arc<Schema>, DataError> {
-        if let Some(schema) = self.0.schema.load_full() {
-            return Ok(schema);
+        if let Db::Postgres(postgres) = &self.0.db
+            && postgres.is_due()
+            && matches!(boxed(postgres.look()).await, Ok(true))
+        {
+            // Others change tables there too.
+            self.forget_schema();
         }
+        match self.0.schema.load_full() {
+            Some(schema) => Ok(schema),
+            None => boxed(self.read_schema()).await,
+        }
+    }
+
+    async fn read_schema(&self) -> Result<Arc<Schema>, DataError> {
         let generation = self.0.generation.load(Ordering::SeqCst);
         let schema = Arc::new(match &self.0.db {
             Db::Sqlite(sqlite) => super::migrate::schema_of(sqlite).await?,
-            Db::Postgres(postgres) => postgres.introspect().await?,
+            Db::Postgres(postgres) => {
+                let settings = self.settings();
+                postgres.introspect_schemas(&settings.schemas).await?
+            }
         });
         if generation == self.0.generation.load(Ordering::SeqCst) {
             self.0.schema.store(Some(schema.clone()));
@@ -92,15 +105,36 @@ impl DataStore {
         self.0.schema.store(None);
     }
 
-    /// Whether `actor` may write `table` at all: for doors that would read a body first.
+    /// What the app's manifest says of its API.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.0.settings.load_full()
+    }
+
+    /// From now on; other schemas are looked at with the next request.
+    pub fn set_settings(&self, settings: Settings) {
+        let before = self.0.settings.swap(Arc::new(settings));
+        if before.schemas != self.0.settings.load().schemas {
+            self.forget_schema();
+        }
+    }
+
+    /// Whether `actor` may write the table at all: for doors that would read a body first.
     ///
     /// # Errors
     /// PGRST205, 42501.
-    pub async fn may_write(&self, actor: &Actor, table: &str) -> Result<(), DataError> {
-        plan::may_write(&*self.schema().await?, actor, table)
+    pub async fn may_write(&self, actor: &Actor, query: &Query) -> Result<(), DataError> {
+        let (schema, settings) = (self.schema().await?, self.settings());
+        plan::may_write(
+            &Scope {
+                schema: &schema,
+                settings: &settings,
+                actor,
+            },
+            query,
+        )
     }
 
-    /// Reads rows: at most [`ROWS_MAX`].
+    /// Reads rows.
     ///
     /// # Errors
     /// The dialect's and PostgreSQL's.
@@ -109,16 +143,21 @@ impl DataStore {
         actor: &Actor,
         within: Option<&Transaction>,
         query: &Query,
+        preferences: Preferences,
     ) -> Result<Rows, DataError> {
-        let schema = self.schema().await?;
-        let mut plan = plan::select(&schema, actor, query)?;
-        plan.limit = Some(plan.limit.unwrap_or(ROWS_MAX).min(ROWS_MAX));
-        let work = Work::Select(plan);
+        let (schema, settings) = (self.schema().await?, self.settings());
+        let plan = plan::read(
+            &Scope {
+                schema: &schema,
+                settings: &settings,
+                actor,
+            },
+            query,
+            preferences,
+        )?;
+        let work = Work::Read(plan);
         match within {
-            Some(transaction) => {
-                let context = actor.context();
-                transaction.run(context, schema, Arc::new(work)).await
-            }
+            Some(transaction) => boxed(transaction.run(self.job(actor, schema, work))).await,
             None => self.read(actor, schema, work).await,
         }
     }
@@ -132,59 +171,89 @@ impl DataStore {
         actor: &Actor,
         within: Option<&Transaction>,
         insert: Insert,
+        preferences: Preferences,
     ) -> Result<Rows, DataError> {
-        let schema = self.schema().await?;
-        let plan = plan::insert(&schema, actor, insert)?;
+        let (schema, settings) = (self.schema().await?, self.settings());
+        let plan = plan::insert(
+            &Scope {
+                schema: &schema,
+                settings: &settings,
+                actor,
+            },
+            insert,
+            preferences,
+        )?;
         if plan.rows.is_empty() {
-            return Ok(Rows::none());
+            return run::nothing(&plan.answer.preferences);
         }
         let table = plan.table.name.as_str();
-        let mut triggers = self.before(table, Operation::Insert);
         let merges = plan
             .conflict
             .as_ref()
             .is_some_and(|conflict| conflict.merge);
-        if merges && !self.before(table, Operation::Update).is_empty() {
-            let message = format!(
-                "table \"{table}\" has a before-trigger on update: an upsert would pass it by"
-            );
-            let fault = super::SqlFault::new("0A000", message).hint(
-                "insert, and update the rows that are there, in two requests or in a procedure",
-            );
-            return Err(fault.into());
+        let mut triggers = Triggers {
+            insert: self.before(table, Operation::Insert),
+            ..Triggers::default()
+        };
+        if merges {
+            triggers.update = self.before(table, Operation::Update);
         }
         if triggers.is_empty() {
             return self.write(actor, within, schema, Work::Insert(plan)).await;
         }
-        let statement = Statement::Insert(plan);
-        self.judged(actor, within, schema, statement, &mut triggers)
-            .await
+        let statement = match merges {
+            true => Statement::Upsert(plan),
+            false => Statement::Insert(plan),
+        };
+        boxed(self.judged(actor, within, schema, statement, &triggers)).await
     }
 
-    /// Sets columns in all rows that `query`'s filters find.
+    /// Sets columns in all rows that `query`'s filters find. With `columns` only these keys of `values`
+    /// are read; one that it has not becomes the column's default when `missing_default` says so.
     ///
     /// # Errors
     /// As [`insert`](Self::insert); 40001 when rows kept changing under their triggers.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a request of the dialect has"
+    )]
     pub async fn update(
         &self,
         actor: &Actor,
         within: Option<&Transaction>,
         query: &Query,
         values: Vec<(String, Box<RawValue>)>,
+        columns: Option<&[String]>,
+        missing_default: bool,
         returning: Returning,
+        preferences: Preferences,
     ) -> Result<Rows, DataError> {
-        let schema = self.schema().await?;
-        let plan = plan::update(&schema, actor, query, values, returning)?;
+        let (schema, settings) = (self.schema().await?, self.settings());
+        let plan = plan::update(
+            &Scope {
+                schema: &schema,
+                settings: &settings,
+                actor,
+            },
+            query,
+            values,
+            columns,
+            missing_default,
+            returning,
+            preferences,
+        )?;
         if plan.cells.is_empty() {
-            return Ok(Rows::none());
+            return run::nothing(&plan.answer.preferences);
         }
-        let mut triggers = self.before(plan.table.name.as_str(), Operation::Update);
+        let triggers = Triggers {
+            update: self.before(plan.table.name.as_str(), Operation::Update),
+            ..Triggers::default()
+        };
         if triggers.is_empty() {
             return self.write(actor, within, schema, Work::Update(plan)).await;
         }
         let statement = Statement::Update(plan);
-        self.judged(actor, within, schema, statement, &mut triggers)
-            .await
+        boxed(self.judged(actor, within, schema, statement, &triggers)).await
     }
 
     /// Removes all rows that `query`'s filters find.
@@ -197,16 +266,50 @@ impl DataStore {
         within: Option<&Transaction>,
         query: &Query,
         returning: Returning,
+        preferences: Preferences,
     ) -> Result<Rows, DataError> {
-        let schema = self.schema().await?;
-        let plan = plan::delete(&schema, actor, query, returning)?;
-        let mut triggers = self.before(plan.table.name.as_str(), Operation::Delete);
+        let (schema, settings) = (self.schema().await?, self.settings());
+        let scope = Scope {
+            schema: &schema,
+            settings: &settings,
+            actor,
+        };
+        let plan = plan::delete(&scope, query, returning, preferences)?;
+        let triggers = Triggers {
+            delete: self.before(plan.table.name.as_str(), Operation::Delete),
+            ..Triggers::default()
+        };
         if triggers.is_empty() {
             return self.write(actor, within, schema, Work::Delete(plan)).await;
         }
         let statement = Statement::Delete(plan);
-        self.judged(actor, within, schema, statement, &mut triggers)
-            .await
+        boxed(self.judged(actor, within, schema, statement, &triggers)).await
+    }
+
+    /// Calls an SQL function (PostgreSQL). With `read_only` it cannot write: 25006.
+    ///
+    /// # Errors
+    /// PGRST202, PGRST203, and what the function raises.
+    pub async fn call(
+        &self,
+        actor: &Actor,
+        within: Option<&Transaction>,
+        query: &Query,
+        given: plan::Given,
+        read_only: bool,
+        preferences: Preferences,
+    ) -> Result<Rows, DataError> {
+        let (schema, settings) = (self.schema().await?, self.settings());
+        let scope = Scope {
+            schema: &schema,
+            settings: &settings,
+            actor,
+        };
+        let work = Work::Call(plan::call(&scope, query, given, read_only, preferences)?);
+        match (read_only, within) {
+            (true, None) => self.read(actor, schema, work).await,
+            (_, within) => self.write(actor, within, schema, work).await,
+        }
     }
 
     /// One statement of a guest's own, as the app. Before-triggers do not see it; the change log does.
@@ -234,6 +337,25 @@ impl DataStore {
     /// # Errors
     /// [`DataError::Unavailable`]; on SQLite 53300 when the writer was not free in time.
     pub async fn begin(&self, actor: &Actor, serializable: bool) -> Result<Transaction, DataError> {
+        boxed(self.begun(actor, serializable, false)).await
+    }
+
+    /// As [`begin`](Self::begin), serializable and for reads alone: a write answers 25006.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn begin_reading(&self, actor: &Actor) -> Result<Transaction, DataError> {
+        let transaction = boxed(self.begun(actor, true, true)).await?;
+        transaction.only_read();
+        Ok(transaction)
+    }
+
+    async fn begun(
+        &self,
+        actor: &Actor,
+        serializable: bool,
+        read_only: bool,
+    ) -> Result<Transaction, DataError> {
         match &self.0.db {
             Db::Sqlite(sqlite) => {
                 let session = sqlite.begin_for(actor.context(), TRANSACTION_MAX).await?;
@@ -241,7 +363,7 @@ impl DataStore {
             }
             Db::Postgres(postgres) => {
                 let options = Begin {
-                    read_only: false,
+                    read_only,
                     serializable,
                     statement_timeout: TRANSACTION_MAX,
                 };
@@ -271,22 +393,6 @@ impl DataStore {
         transaction.rollback().await;
     }
 
-    /// Everything that a read and an insert on SQLite do before they meet the database, for fuzzers.
-    pub(crate) fn plan_only(schema: &Schema, actor: &Actor, query: &Query, insert: Option<Insert>) {
-        if let Ok(plan) = plan::select(schema, actor, query) {
-            let _ = super::sql::select(&plan, &mut super::sql::Args::Sqlite(Vec::new()));
-        }
-        let Some(Ok(plan)) = insert.map(|insert| plan::insert(schema, actor, insert)) else {
-            return;
-        };
-        for (column, json) in plan.rows.iter().flatten() {
-            let ty = &plan.table.columns[*column].ty;
-            if let Ok(value) = ty.from_json(json) {
-                ty.write_json(value.as_ref(), &mut Vec::new());
-            }
-        }
-    }
-
     fn before(&self, table: &str, operation: Operation) -> Vec<Arc<dyn BeforeTrigger>> {
         match self.0.hooks.get() {
             Some(hooks) => hooks.before(table, operation),
@@ -308,45 +414,53 @@ impl DataStore {
         }
     }
 
+    fn job(&self, actor: &Actor, schema: Arc<Schema>, work: Work) -> Job {
+        Job {
+            context: actor.context(),
+            schema,
+            settings: self.settings(),
+            work: Arc::new(work),
+        }
+    }
+
     async fn read(
         &self,
         actor: &Actor,
         schema: Arc<Schema>,
         work: Work,
     ) -> Result<Rows, DataError> {
+        let job = self.job(actor, schema, work);
         match &self.0.db {
             Db::Sqlite(sqlite) => {
-                let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
-                sqlite.read(actor.context(), patience(actor), job).await
+                let (context, patience) = (job.context.clone(), self.patience(actor));
+                let job = move |connection: &_| job.on_sqlite(connection);
+                sqlite.read(context, patience, job).await
             }
-            Db::Postgres(postgres) => {
-                let mut tx = postgres.begin(&actor.context(), Begin::read()).await?;
-                // Dropped, it rolls back: nobody waits for the end of a read.
-                run::postgres::run(&mut tx, &work).await
-            }
+            Db::Postgres(postgres) => boxed(read_postgres(postgres, &job)).await,
         }
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         actor: &Actor,
         within: Option<&Transaction>,
         schema: Arc<Schema>,
         work: Work,
     ) -> Result<Rows, DataError> {
-        let context = actor.context();
+        let job = self.job(actor, schema, work);
         if let Some(transaction) = within {
-            return transaction.run(context, schema, Arc::new(work)).await;
+            return boxed(transaction.run(job)).await;
         }
         let wake = Wake::new(self);
         let outcome = match &self.0.db {
             Db::Sqlite(sqlite) => {
-                let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
-                sqlite.write(context, patience(actor), job).await
+                let (context, patience) = (job.context.clone(), self.patience(actor));
+                let job = move |connection: &_| job.on_sqlite(connection);
+                sqlite.write(context, patience, job).await
             }
             Db::Postgres(postgres) => {
-                let written = write_postgres(postgres, &context, &work);
-                match tokio::time::timeout(STATEMENT_TIMEOUT, written).await {
+                let written = boxed(write_postgres(postgres, &job));
+                match tokio::time::timeout(job.settings.statement_timeout, written).await {
                     Ok(outcome) => outcome,
                     Err(_) => {
                         let message = "canceling statement due to statement timeout";
@@ -359,225 +473,94 @@ impl DataStore {
         outcome
     }
 
-    /// A statement whose rows are judged by before-triggers.
-    async fn judged(
+    /// The rows that a statement would change, as they are now.
+    pub(super) async fn read_old(
         &self,
         actor: &Actor,
         within: Option<&Transaction>,
         schema: Arc<Schema>,
-        statement: Statement,
-        triggers: &mut [Arc<dyn BeforeTrigger>],
-    ) -> Result<Rows, DataError> {
-        let serializable = triggers.iter().any(|trigger| trigger.serializable());
-        let mut attempt = 1;
-        loop {
-            let outcome = if serializable && within.is_none() {
-                self.judged_alone(actor, &schema, &statement, triggers)
-                    .await
-            } else {
-                self.judge_and_write(actor, within, &schema, &statement, triggers)
-                    .await
-            };
-            match outcome {
-                // Inside somebody's transaction what changed stays changed: trying again is theirs.
-                Err(error) if error.is_conflict() && within.is_none() && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// With a transaction that begins before the triggers are asked: nobody else's change comes between
-    /// what they read and what is written.
-    async fn judged_alone(
-        &self,
-        actor: &Actor,
-        schema: &Arc<Schema>,
-        statement: &Statement,
-        triggers: &[Arc<dyn BeforeTrigger>],
-    ) -> Result<Rows, DataError> {
-        let transaction = self.begin(actor, true).await?;
-        // The triggers that it holds the writer for do not queue behind guests that wait for it.
-        let mut actor = actor.clone();
-        actor.budget.get_or_insert_with(|| {
-            let until = Instant::now() + TRANSACTION_MAX;
-            Arc::new(Budget::new(u64::MAX / 2, TRANSACTION_MAX, until))
-        });
-        let actor = &actor;
-        let outcome = self
-            .judge_and_write(actor, Some(&transaction), schema, statement, triggers)
-            .await;
-        match outcome {
-            Ok(rows) => {
-                self.commit(&transaction).await?;
-                Ok(rows)
-            }
-            Err(error) => {
-                transaction.rollback().await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn judge_and_write(
-        &self,
-        actor: &Actor,
-        within: Option<&Transaction>,
-        schema: &Arc<Schema>,
-        statement: &Statement,
-        triggers: &[Arc<dyn BeforeTrigger>],
-    ) -> Result<Rows, DataError> {
-        let work = match statement {
-            Statement::Insert(plan) => {
-                let changes = plan.rows.iter().map(|cells| Change {
-                    old: None,
-                    new: Some(super::sql::object(&plan.table, cells)),
-                });
-                let table = &plan.table;
-                let judged = ask(
-                    actor,
-                    within,
-                    triggers,
-                    table.name.as_str(),
-                    Operation::Insert,
-                    changes.collect(),
-                );
-                let rows: Vec<Cells> = judged
-                    .await?
-                    .into_iter()
-                    .zip(&plan.rows)
-                    .filter_map(|(judgement, cells)| match judgement {
-                        Judgement::Keep => Some(Ok(cells.clone())),
-                        Judgement::Replace(row) => Some(plan::replacement(table, &row)),
-                        Judgement::Skip => None,
-                    })
-                    .collect::<Result<_, _>>()?;
-                Work::Insert(InsertPlan {
-                    rows,
-                    ..plan.clone()
-                })
-            }
-            Statement::Update(update) => {
-                let table = &update.table;
-                let olds = self
-                    .old_rows(actor, within, schema, table, &update.conditions)
-                    .await?;
-                let mut changes = Vec::with_capacity(olds.len());
-                for old in &olds {
-                    changes.push(Change {
-                        new: Some(merged(table, &old.json, &update.cells)?),
-                        old: Some(old.json.clone()),
-                    });
-                }
-                let judged = ask(
-                    actor,
-                    within,
-                    triggers,
-                    table.name.as_str(),
-                    Operation::Update,
-                    changes,
-                );
-                let mut rows = Vec::new();
-                for (judgement, old) in judged.await?.into_iter().zip(olds) {
-                    let cells = match judgement {
-                        Judgement::Keep => update.cells.clone(),
-                        Judgement::Replace(row) => changed_cells(table, &old, &row, &update.cells)?,
-                        Judgement::Skip => continue,
-                    };
-                    rows.push((old, cells));
-                }
-                Work::UpdateRows {
-                    table: table.clone(),
-                    rows,
-                    returning: update.returning.clone(),
-                }
-            }
-            Statement::Delete(delete) => {
-                let table = &delete.table;
-                let olds = self
-                    .old_rows(actor, within, schema, table, &delete.conditions)
-                    .await?;
-                let changes = olds.iter().map(|old| Change {
-                    old: Some(old.json.clone()),
-                    new: None,
-                });
-                let judged = ask(
-                    actor,
-                    within,
-                    triggers,
-                    table.name.as_str(),
-                    Operation::Delete,
-                    changes.collect(),
-                );
-                let judged = judged.await?;
-                let kept = judged.into_iter().zip(olds);
-                let kept = kept.filter(|(judgement, _)| !matches!(judgement, Judgement::Skip));
-                Work::DeleteRows {
-                    table: table.clone(),
-                    rows: kept.map(|(_, old)| old).collect(),
-                    returning: delete.returning.clone(),
-                }
-            }
-        };
-        if work.is_empty() {
-            return run::nothing(&work);
-        }
-        self.write(actor, within, schema.clone(), work).await
-    }
-
-    /// The rows that a statement would change, as they are now.
-    async fn old_rows(
-        &self,
-        actor: &Actor,
-        within: Option<&Transaction>,
-        schema: &Arc<Schema>,
-        table: &Arc<super::Table>,
-        conditions: &[plan::Condition],
+        asked: Asked,
     ) -> Result<Vec<OldRow>, DataError> {
-        let plan = run::old_rows_plan(table, conditions)?;
         let context = actor.context();
         if let Some(transaction) = within {
-            let schema = schema.clone();
-            return transaction
-                .old_rows(context, schema, plan, TRIGGER_ROWS_MAX)
-                .await;
+            return transaction.old_rows(context, schema, asked).await;
         }
         match &self.0.db {
             Db::Sqlite(sqlite) => {
-                let schema = schema.clone();
-                let job = move |connection: &_| {
-                    run::sqlite::old_rows(connection, &schema, &plan, TRIGGER_ROWS_MAX)
-                };
-                sqlite.read(context, STATEMENT_TIMEOUT, job).await
+                let (told, patience) = (context.clone(), self.patience(actor));
+                let job =
+                    move |connection: &_| run::sqlite::old_rows(connection, &schema, &told, &asked);
+                sqlite.read(context, patience, job).await
             }
             Db::Postgres(postgres) => {
-                let mut tx = postgres.begin(&context, Begin::read()).await?;
-                run::postgres::old_rows(&mut tx, &plan, TRIGGER_ROWS_MAX).await
+                // Rows are locked to be read as their update would; dropped, it lets them go.
+                let mut tx = postgres.begin(&context, Begin::write()).await?;
+                run::postgres::old_rows(&mut tx, &asked).await
             }
+        }
+    }
+
+    /// How long one statement may take: of a guest that asks, no longer than the processor time it has
+    /// left, because SQLite works in this process.
+    fn patience(&self, actor: &Actor) -> Duration {
+        let most = self.0.settings.load().statement_timeout;
+        match &actor.budget {
+            Some(budget) => budget.cpu_left().max(PATIENCE_MIN).min(most),
+            None => most,
         }
     }
 }
 
-/// How long one statement may take: of a guest that asks, no longer than the processor time it has left,
-/// because SQLite works in this process.
-fn patience(actor: &Actor) -> Duration {
-    match &actor.budget {
-        Some(budget) => budget.cpu_left().clamp(PATIENCE_MIN, STATEMENT_TIMEOUT),
-        None => STATEMENT_TIMEOUT,
+/// A piece of work and all that it is done with.
+pub(super) struct Job {
+    pub context: Context,
+    pub schema: Arc<Schema>,
+    pub settings: Arc<Settings>,
+    pub work: Arc<Work>,
+}
+
+impl Job {
+    pub fn on_sqlite(&self, connection: &Connection) -> Result<Rows, DataError> {
+        run::sqlite::run(connection, &self.schema, &self.context, &self.work)
+    }
+
+    pub fn on_postgres<'a>(&'a self, tx: &'a mut PgTx) -> BoxFuture<'a, Result<Rows, DataError>> {
+        boxed(run::postgres::run(
+            tx,
+            &self.schema,
+            &self.settings,
+            &self.work,
+        ))
     }
 }
 
 /// Enough for any statement that finds its rows by an index.
 const PATIENCE_MIN: Duration = Duration::from_millis(10);
 
-async fn write_postgres(
-    postgres: &Postgres,
-    context: &Context,
-    work: &Work,
-) -> Result<Rows, DataError> {
-    let mut tx = postgres.begin(context, Begin::write()).await?;
-    match run::postgres::run(&mut tx, work).await {
+/// Behind a box: the compiler looks once at what it may be sent along with, not once more for each caller.
+fn boxed<'f, T>(future: impl Future<Output = T> + Send + 'f) -> BoxFuture<'f, T> {
+    Box::pin(future)
+}
+
+async fn read_postgres(postgres: &Postgres, job: &Job) -> Result<Rows, DataError> {
+    let begin = Begin {
+        statement_timeout: job.settings.statement_timeout,
+        ..Begin::read()
+    };
+    let around = run::postgres::surroundings(&job.settings, &job.work);
+    let mut tx = postgres.begin_in(&job.context, begin, &around).await?;
+    // Dropped, it rolls back: nobody waits for the end of a read.
+    job.on_postgres(&mut tx).await
+}
+
+async fn write_postgres(postgres: &Postgres, job: &Job) -> Result<Rows, DataError> {
+    let begin = Begin {
+        statement_timeout: job.settings.statement_timeout,
+        ..Begin::write()
+    };
+    let around = run::postgres::surroundings(&job.settings, &job.work);
+    let mut tx = postgres.begin_in(&job.context, begin, &around).await?;
+    match job.on_postgres(&mut tx).await {
         Ok(rows) => {
             tx.commit().await?;
             Ok(rows)
@@ -623,107 +606,4 @@ impl Drop for Wake<'_> {
             });
         }
     }
-}
-
-/// A statement that before-triggers judge.
-enum Statement {
-    Insert(InsertPlan),
-    Update(plan::UpdatePlan),
-    Delete(plan::DeletePlan),
-}
-
-/// What all triggers together say of a row.
-enum Judgement {
-    Keep,
-    Replace(String),
-    Skip,
-}
-
-/// Asks each trigger in turn, in batches; the next one sees what the one before has made of the rows.
-async fn ask(
-    actor: &Actor,
-    within: Option<&Transaction>,
-    triggers: &[Arc<dyn BeforeTrigger>],
-    table: &str,
-    operation: Operation,
-    mut changes: Vec<Change>,
-) -> Result<Vec<Judgement>, DataError> {
-    let mut judgements: Vec<Judgement> = changes.iter().map(|_| Judgement::Keep).collect();
-    for trigger in triggers {
-        let open: Vec<usize> = (0..changes.len())
-            .filter(|&at| !matches!(judgements[at], Judgement::Skip))
-            .collect();
-        for part in open.chunks(TRIGGER_BATCH_ROWS) {
-            let batch = Batch {
-                table: table.to_owned(),
-                operation,
-                changes: part.iter().map(|&at| changes[at].clone()).collect(),
-            };
-            let verdicts = trigger.check(actor, within, &batch).await?;
-            if verdicts.len() != part.len() {
-                return Err(DataError::Guest {
-                    name: trigger.name().to_owned(),
-                    fault: super::GuestFault::Failed,
-                });
-            }
-            for (&at, verdict) in part.iter().zip(verdicts) {
-                match verdict {
-                    Verdict::Keep => {}
-                    // There is no row to put in the place of one that goes.
-                    Verdict::Replace(_) if operation == Operation::Delete => {}
-                    Verdict::Replace(row) => {
-                        changes[at].new = Some(row.clone());
-                        judgements[at] = Judgement::Replace(row);
-                    }
-                    Verdict::Skip => judgements[at] = Judgement::Skip,
-                    Verdict::Reject { code, message } => {
-                        return Err(DataError::Rejected { code, message });
-                    }
-                }
-            }
-        }
-    }
-    Ok(judgements)
-}
-
-/// The row as the update would leave it.
-fn merged(table: &super::Table, old: &str, cells: &Cells) -> Result<String, DataError> {
-    let mut row = plan::replacement(table, old)?;
-    for (column, value) in cells {
-        match row.iter_mut().find(|(known, _)| known == column) {
-            Some(cell) => cell.1 = value.clone(),
-            None => row.push((*column, value.clone())),
-        }
-    }
-    Ok(super::sql::object(table, &row))
-}
-
-/// What is to be written when a trigger gave `row` for the update of `old`: what it changed, and of
-/// the update what it left alone.
-fn changed_cells(
-    table: &super::Table,
-    old: &OldRow,
-    row: &str,
-    update: &Cells,
-) -> Result<Cells, DataError> {
-    let before = plan::replacement(table, &old.json)?;
-    let mut cells = plan::replacement(table, row)?;
-    for cell in update {
-        if !cells.iter().any(|(column, _)| column == &cell.0) {
-            cells.push(cell.clone());
-        }
-    }
-    let set = |column: usize| update.iter().any(|(known, _)| *known == column);
-    cells.retain(|(column, value)| {
-        let was = before.iter().find(|(known, _)| known == column);
-        let ty = &table.columns[*column].ty;
-        // `1.5` is `1.50`, however the trigger wrote it.
-        let same = |was: &RawValue| {
-            was.get() == value.get()
-                || matches!((ty.from_json(was), ty.from_json(value)), (Ok(a), Ok(b)) if a == b)
-        };
-        set(*column) || was.is_none_or(|(_, was)| !same(was))
-    });
-    cells.sort_by_key(|(column, _)| *column);
-    Ok(cells)
 }

@@ -106,6 +106,7 @@ impl TestDb {
             depth,
             cause: InvocationId(Uuid::nil()),
             budget: None,
+            request: None,
         }
     }
 

@@ -7,11 +7,11 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 
 use super::own::{self, Operation};
-use super::plan::SelectPlan;
 use super::postgres::PgTx;
 use super::query::Rows;
-use super::run::{self, OldRow, Work};
+use super::run::{self, Asked, OldRow};
 use super::sqlite::Session;
+use super::store::Job;
 use super::{Context, DataError, Schema};
 
 /// An open transaction, shared by a guest and the triggers that its writes ask. It rolls back when its
@@ -26,6 +26,7 @@ struct Shared {
     /// What is done once it has committed.
     effects: parking_lot::Mutex<Vec<Effect>>,
     conflicted: AtomicBool,
+    read_only: AtomicBool,
 }
 
 type Effect = Box<dyn FnOnce() + Send>;
@@ -62,36 +63,30 @@ impl Transaction {
     ///
     /// # Errors
     /// The work's, and [`DataError::TransactionEnded`].
-    pub(super) async fn run(
-        &self,
-        context: Context,
-        schema: Arc<Schema>,
-        work: Arc<Work>,
-    ) -> Result<Rows, DataError> {
-        let outcome = self.run_unwatched(context, schema, work).await;
+    pub(super) async fn run(&self, job: Job) -> Result<Rows, DataError> {
+        if let Some(verb) = job.work.verb() {
+            self.may(verb)?;
+        }
+        let outcome = self.run_unwatched(job).await;
         if matches!(&outcome, Err(error) if error.is_conflict()) {
             self.0.conflicted.store(true, Ordering::Relaxed);
         }
         outcome
     }
 
-    async fn run_unwatched(
-        &self,
-        context: Context,
-        schema: Arc<Schema>,
-        work: Arc<Work>,
-    ) -> Result<Rows, DataError> {
+    async fn run_unwatched(&self, job: Job) -> Result<Rows, DataError> {
         let mut state = self.0.state.lock().await;
         match &mut *state {
             State::Sqlite(session) => {
-                let job = move |connection: &_| run::sqlite::run(connection, &schema, &work);
-                session.set_context(context).await?;
-                session.run(job).await
+                session.set_context(job.context.clone()).await?;
+                session
+                    .run(move |connection: &_| job.on_sqlite(connection))
+                    .await
             }
             State::Postgres(tx) => {
                 let done = async {
-                    enter(tx, &context).await?;
-                    let outcome = run::postgres::run(tx, &work).await;
+                    enter(tx, &job.context).await?;
+                    let outcome = job.on_postgres(tx).await;
                     leave(tx, outcome).await
                 };
                 let done = tokio::time::timeout_at(self.0.deadline(), done).await;
@@ -107,6 +102,7 @@ impl Transaction {
     /// # Errors
     /// The operation's, and [`DataError::TransactionEnded`].
     pub(crate) async fn own<O: Operation>(&self, operation: O) -> Result<O::Answer, DataError> {
+        self.may("INSERT")?;
         let context = Context::default();
         let mut state = self.0.state.lock().await;
         match &mut *state {
@@ -132,22 +128,21 @@ impl Transaction {
         &self,
         context: Context,
         schema: Arc<Schema>,
-        plan: SelectPlan,
-        rows_max: usize,
+        asked: Asked,
     ) -> Result<Vec<OldRow>, DataError> {
         let mut state = self.0.state.lock().await;
         match &mut *state {
             State::Sqlite(session) => {
+                session.set_context(context.clone()).await?;
                 let job = move |connection: &_| {
-                    run::sqlite::old_rows(connection, &schema, &plan, rows_max)
+                    run::sqlite::old_rows(connection, &schema, &context, &asked)
                 };
-                session.set_context(context).await?;
                 session.run(job).await
             }
             State::Postgres(tx) => {
                 let done = async {
                     enter(tx, &context).await?;
-                    let outcome = run::postgres::old_rows(tx, &plan, rows_max).await;
+                    let outcome = run::postgres::old_rows(tx, &asked).await;
                     leave(tx, outcome).await
                 };
                 let done = tokio::time::timeout_at(self.0.deadline(), done).await;
@@ -176,6 +171,19 @@ impl Transaction {
     /// Does something once this has committed, and never if it does not.
     pub(crate) fn on_commit(&self, effect: Effect) {
         self.0.effects.lock().push(effect);
+    }
+
+    /// From now on it only reads: a write answers 25006.
+    pub(super) fn only_read(&self) {
+        self.0.read_only.store(true, Ordering::Relaxed);
+    }
+
+    fn may(&self, verb: &str) -> Result<(), DataError> {
+        if self.0.read_only.load(Ordering::Relaxed) {
+            let message = format!("cannot execute {verb} in a read-only transaction");
+            return Err(DataError::sql("25006", message));
+        }
+        Ok(())
     }
 
     /// Whether another transaction came between: all of this one may be tried again.
@@ -235,6 +243,7 @@ impl Shared {
             deadline,
             effects: parking_lot::Mutex::default(),
             conflicted: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
         })
     }
 }

@@ -13,14 +13,32 @@ use super::project::{Bundle, Project};
 use super::serve::{environment, environment_all};
 use crate::config::Config;
 use crate::functions::App;
-use crate::node::Node;
+use crate::node::{Node, Single};
+use crate::services::auth::compat::{self, SharedSecret};
 use crate::services::platform::Platform;
 use crate::{server, telemetry};
 
 /// How often the folder is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
 
-pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::Result<()> {
+/// Whose own suites are to run against the app.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Compat {
+    Supabase,
+}
+
+pub async fn run(
+    folder: &Path,
+    listen: Option<SocketAddr>,
+    compat: Option<Compat>,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let port = compat.map_or(8787, |Compat::Supabase| 54321);
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
+    anyhow::ensure!(
+        compat.is_none() || listen.ip().is_loopback(),
+        "--compat accepts keys that everybody knows; listen at 127.0.0.1 or [::1]"
+    );
     telemetry::start(Some(environment("RUST_LOG").as_deref().unwrap_or("warn")));
     let project = Project::open(folder)?;
     let (manifest, _) = project.manifest()?;
@@ -28,7 +46,10 @@ pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::
     let config = Config::load(&data, environment_all(), &[("listen", listen.to_string())])?;
     let node = Node::start(
         super::serve::with_descriptors(config),
-        Some(manifest.name.clone()),
+        Some(Single {
+            app: manifest.name.clone(),
+            shared_secret: compat.map(|Compat::Supabase| SharedSecret::of_suites()),
+        }),
     )
     .await?;
     let app = match node.platform.app(&manifest.name) {
@@ -49,6 +70,16 @@ pub async fn run(folder: &Path, listen: SocketAddr, report: &Report) -> anyhow::
         file.display()
     );
     event(report, "serving", &facts, &text);
+    if let Some(Compat::Supabase) = compat {
+        let demo = |role| compat::demo_key(role).unwrap_or_default();
+        let facts = json!({ "anon_key": demo("anon"), "service_role_key": demo("service_role") });
+        let text = format!(
+            "WARNING: --compat supabase: EVERYBODY KNOWS THE SECRET that now opens this app and all its data.\nUse it for the dialect's own suites and for nothing else.\ndemo anon key: {}\ndemo service_role key: {}",
+            facts["anon_key"].as_str().unwrap_or_default(),
+            facts["service_role_key"].as_str().unwrap_or_default()
+        );
+        event(report, "compat", &facts, &text);
+    }
 
     let (platform, url) = (node.platform.clone(), node.url.clone());
     let watcher = std::thread::Builder::new()

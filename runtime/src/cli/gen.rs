@@ -74,7 +74,7 @@ const NOTHING: &str = "[_ in never]: never";
 /// of name, `never` for what may not be written, relationships inside `public` only.
 fn typescript(schema: &Schema) -> String {
     let mut text = Text(HEAD.to_owned());
-    text.object(4, "Tables", schema.tables.values(), |text, table| {
+    text.object(4, "Tables", schema.tables(), |text, table| {
         text.table(schema, table);
     });
     for empty in ["Views", "Functions"] {
@@ -142,7 +142,7 @@ impl Text {
 
     fn relationships(&mut self, schema: &Schema, table: &Table) {
         let inside = |foreign: &&ForeignKey| {
-            foreign.to_schema == "public" && schema.tables.contains_key(&foreign.to_table)
+            foreign.to_schema == "public" && schema.table(&foreign.to_table).is_some()
         };
         let mut foreign: Vec<&ForeignKey> = table.foreign_keys.iter().filter(inside).collect();
         if foreign.is_empty() {

@@ -1,6 +1,7 @@
 //! The command line: one file for each group of commands.
 
 mod client;
+mod db;
 mod dev;
 mod doctor;
 mod r#gen;
@@ -8,6 +9,7 @@ mod init;
 mod project;
 mod remote;
 mod report;
+mod schema_diff;
 mod serve;
 
 use std::net::SocketAddr;
@@ -42,8 +44,12 @@ enum Command {
     Dev {
         #[arg(default_value = ".")]
         folder: PathBuf,
-        #[arg(long, default_value = "127.0.0.1:8787")]
-        listen: SocketAddr,
+        /// The address; 127.0.0.1:8787, or 127.0.0.1:54321 with --compat.
+        #[arg(long, alias = "address")]
+        listen: Option<SocketAddr>,
+        /// Accept the demo keys that everybody knows, to run a dialect's own suites. On this machine only.
+        #[arg(long, value_enum)]
+        compat: Option<dev::Compat>,
     },
     /// Build the components of the app of this folder into .pumice/build.
     Build {
@@ -126,6 +132,11 @@ enum Command {
         #[command(flatten)]
         app: AppArgs,
     },
+    /// Manage the database of the app of this folder.
+    Db {
+        #[command(subcommand)]
+        command: db::Db,
+    },
     /// Say what this machine offers and what is missing.
     Doctor,
     /// Compile a component: the child process of a deployment.
@@ -176,7 +187,11 @@ fn run(command: Command, report: &Report) -> anyhow::Result<ExitCode> {
     let runtime = serve::tokio_runtime()?;
     match command {
         Command::Init { name, template } => init::run(&name, template, report)?,
-        Command::Dev { folder, listen } => runtime.block_on(dev::run(&folder, listen, report))?,
+        Command::Dev {
+            folder,
+            listen,
+            compat,
+        } => runtime.block_on(dev::run(&folder, listen, compat, report))?,
         Command::Build { folder } => {
             let mut project = project::Project::open(&folder)?;
             let built = project.build(report)?;
@@ -221,6 +236,7 @@ fn run(command: Command, report: &Report) -> anyhow::Result<ExitCode> {
             runtime.block_on(remote::secrets(command, &app, report))?
         }
         Command::Gen { command, app } => runtime.block_on(r#gen::run(command, &app, report))?,
+        Command::Db { command } => return runtime.block_on(db::run(command, report)),
         Command::Doctor => return doctor::run(report),
         Command::CompileComponent => {}
     }

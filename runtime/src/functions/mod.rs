@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use pumice_host_api::data::DataStore;
+use pumice_host_api::data::{DataStore, Settings};
 use pumice_host_api::jobs::Scripts;
 use pumice_host_api::{
     AppId, AppName, Buckets, Cache, ComponentName, Egress, EgressClient, EgressPolicy, Entry,
@@ -33,6 +33,7 @@ use crate::invoke::{AppGuests, Target};
 use crate::limits::{self, Limits};
 use crate::outcome::Sampler;
 use crate::services::auth::AppKeys;
+use crate::services::auth::compat::SharedSecret;
 
 /// All apps of the node.
 #[derive(Default)]
@@ -172,6 +173,12 @@ impl App {
         }
     }
 
+    /// Serves `revision` from now on; requests under way finish on the one before.
+    pub fn activate(&self, revision: Revision) {
+        self.data.set_settings(revision.api.clone());
+        self.revision.store(Some(Arc::new(revision)));
+    }
+
     pub fn blob(&self, digest: Digest) -> PathBuf {
         self.folder.join("blobs").join(digest.to_string())
     }
@@ -193,6 +200,7 @@ pub struct Revision {
     /// In order of the manifest.
     pub schedules: Vec<Schedule>,
     pub buckets: Buckets,
+    api: Settings,
     /// Paths below `public/`.
     pub statics: BTreeMap<String, StoredFile>,
 }
@@ -329,6 +337,7 @@ impl Revision {
             scripts,
             schedules: manifest.schedules.clone(),
             buckets: maker.buckets,
+            api: manifest.api.clone(),
             statics,
         })
     }
@@ -595,6 +604,8 @@ pub struct ServerFacts {
     pub url: String,
     /// Whether `url` reaches the one app directly (`pumice dev`).
     pub single_app: bool,
+    /// What apps' tokens may be signed with beside their own keys (`pumice dev --compat`).
+    pub shared_secret: Option<SharedSecret>,
     pub egress: Arc<EgressPolicy>,
     /// What all guests of the node may hold together.
     pub memory: Arc<MemoryBudget>,

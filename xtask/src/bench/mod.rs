@@ -3,6 +3,7 @@
 //! The machine's speed moves between sessions, so only ratios within one run count: whoever is compared
 //! takes turns with the others, and medians are kept. Run it on a quiet machine.
 
+mod api;
 mod apps;
 mod data;
 mod floor;
@@ -13,6 +14,7 @@ mod kill;
 mod load;
 mod machine;
 mod numbers;
+mod parse;
 mod report;
 mod tables;
 mod triggers;
@@ -47,7 +49,7 @@ type Row = (
     fn(&Bench) -> anyhow::Result<Section>,
 );
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("hello", "Hello beside peers", hello::row),
     ("floor", "Host cost over the raw floor", floor::row),
     ("fuel", "Fuel against time", fuel::row),
@@ -56,6 +58,7 @@ const ROWS: [Row; 10] = [
     ("apps", "1,000 deployed apps", apps::many),
     ("restart", "Restart with 100 functions", apps::restart),
     ("data", "Rows through `/rest/v1`", data::row),
+    ("api", "Policies, embeds, updates, many rows", api::row),
     ("triggers", "Inserts with a trigger", triggers::row),
     ("jobs", "Jobs", jobs::row),
 ];

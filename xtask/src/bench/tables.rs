@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::numbers::{median, ms, whole};
-use super::wrk::{self, Turn, Work};
+use super::wrk::{self, Kind, Turn, Work};
 use super::{Bench, hello};
 use crate::http::{Answer, Connection};
 use crate::process::{Running, answer, output, say, tied};
@@ -34,6 +34,8 @@ pub struct App {
     name: String,
     /// The service key.
     pub service: String,
+    /// The key that anybody may have.
+    pub anon: String,
 }
 
 impl App {
@@ -57,6 +59,8 @@ impl App {
         let shown = platform.create(&name)?;
         let service = shown["service_role_key"].as_str();
         let service = service.context("the app has no service key")?.to_owned();
+        let anon = shown["anon_key"].as_str();
+        let anon = anon.context("the app has no anon key")?.to_owned();
         let source = bench.file("tables").join(migration);
         let sql = fs::read(&source).with_context(|| source.display().to_string())?;
         let mut files =
@@ -70,6 +74,7 @@ impl App {
             folder,
             name,
             service,
+            anon,
         })
     }
 
@@ -89,22 +94,26 @@ impl App {
 
     /// Fills the table that is read.
     pub fn seed(&self) -> anyhow::Result<()> {
+        let rows = (1..=ROWS).map(|number| {
+            json!({
+                "title": format!("Item {number}"), "quantity": number % 1000,
+                "done": number.is_multiple_of(2),
+            })
+        });
+        self.fill("item", rows)
+    }
+
+    /// Adds rows to a table.
+    pub fn fill(&self, table: &str, rows: impl Iterator<Item = Value>) -> anyhow::Result<()> {
         let mut connection = self.connect()?;
         let headers = [
             ("apikey", self.service.as_str()),
             ("content-type", "application/json"),
         ];
-        let rows: Vec<Value> = (1..=ROWS)
-            .map(|number| {
-                json!({
-                    "title": format!("Item {number}"), "quantity": number % 1000,
-                    "done": number.is_multiple_of(2),
-                })
-            })
-            .collect();
-        for part in rows.chunks(1000) {
-            let body = Value::from(part).to_string();
-            let path = self.path("/rest/v1/item");
+        let mut rows = rows.peekable();
+        while rows.peek().is_some() {
+            let body = Value::from_iter(rows.by_ref().take(1000)).to_string();
+            let path = self.path(&format!("/rest/v1/{table}"));
             let answer = connection.send("POST", &path, &headers, body.as_bytes())?;
             ensure!(answer.status == 201, "{}: {}", answer.status, answer.text());
         }
@@ -118,7 +127,7 @@ impl App {
         headers.push(("prefer", "return=representation".to_owned()));
         Work {
             url: self.server.url.clone(),
-            insert: true,
+            kind: Kind::Insert,
             path: self.path(&format!("/rest/v1/{table}")),
             rows: ROWS,
             headers,
@@ -129,10 +138,25 @@ impl App {
     pub fn read(&self, key: &str) -> Work {
         Work {
             url: self.server.url.clone(),
-            insert: false,
+            kind: Kind::Get,
             path: self.path("/rest/v1/item?id=eq.%d"),
             rows: ROWS,
             headers: one_row(key),
+        }
+    }
+
+    /// A path below `/rest/v1`, asked for or written to with a key.
+    pub fn work(&self, kind: Kind, path: &str, key: &str) -> Work {
+        let mut headers = vec![("apikey", key.to_owned())];
+        if kind != Kind::Get {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        Work {
+            url: self.server.url.clone(),
+            kind,
+            path: self.path(&format!("/rest/v1/{path}")),
+            rows: ROWS,
+            headers,
         }
     }
 
@@ -140,7 +164,7 @@ impl App {
     pub fn list(&self, key: &str) -> Work {
         Work {
             url: self.server.url.clone(),
-            insert: false,
+            kind: Kind::Get,
             path: self.path("/rest/v1/item?order=id&limit=20"),
             rows: ROWS,
             headers: vec![("apikey", key.to_owned())],
@@ -210,28 +234,60 @@ impl PocketBase {
 
     /// As [`App::insert`].
     pub fn insert(&self, table: &str) -> Work {
-        self.work(true, &format!("/{table}/records"))
+        self.work(Kind::Insert, &format!("/{table}/records"))
     }
 
     /// As [`App::read`].
     pub fn read(&self) -> Work {
-        self.work(false, "/item/records/row%012d")
+        self.work(Kind::Get, "/item/records/row%012d")
     }
 
     /// As [`App::list`], without the number of all rows, unless `counted`.
     pub fn list(&self, counted: bool) -> Work {
         let skip = if counted { "" } else { "&skipTotal=1" };
-        self.work(false, &format!("/item/records?sort=id&perPage=20{skip}"))
+        self.work(
+            Kind::Get,
+            &format!("/item/records?sort=id&perPage=20{skip}"),
+        )
     }
 
-    fn work(&self, insert: bool, path: &str) -> Work {
+    /// Twenty rows that a rule lets through.
+    pub fn list_ruled(&self) -> Work {
+        let path = "/article/records?sort=id&perPage=20&skipTotal=1";
+        self.work(Kind::Get, path)
+    }
+
+    /// Twenty rows, each with the one it belongs to.
+    pub fn list_expanded(&self) -> Work {
+        let path = "/article/records?sort=id&perPage=20&skipTotal=1&expand=author";
+        self.work(Kind::Get, path)
+    }
+
+    /// Sets a number in a row.
+    pub fn update(&self) -> Work {
+        self.work(Kind::Patch, "/article/records/row%012d")
+    }
+
+    /// 500 rows a request.
+    pub fn bulk(&self) -> Work {
+        let url = "/api/collections/entry/records".to_owned();
+        let mut work = self.work(Kind::Batch(url), "");
+        work.path = "/api/batch".to_owned();
+        work
+    }
+
+    fn work(&self, kind: Kind, path: &str) -> Work {
         let json = ("content-type", "application/json".to_owned());
         Work {
             url: self.url.clone(),
-            insert,
+            headers: if kind == Kind::Get {
+                Vec::new()
+            } else {
+                vec![json]
+            },
+            kind,
             path: format!("/api/collections{path}"),
             rows: ROWS,
-            headers: if insert { vec![json] } else { Vec::new() },
         }
     }
 }
@@ -270,6 +326,19 @@ impl Contender {
         answer.json().context(self.name)
     }
 
+    /// Whether one such request succeeds.
+    pub fn succeed(&self) -> anyhow::Result<()> {
+        let answer = self.send(&mut Connection::open(&self.work.url)?)?;
+        let text = answer.text();
+        ensure!(
+            answer.status < 300,
+            "{}: {} {text:.300}",
+            self.name,
+            answer.status
+        );
+        Ok(())
+    }
+
     /// One such request, about the last row: if that is there, so are those before it.
     fn send(&self, connection: &mut Connection) -> anyhow::Result<Answer> {
         let headers = self.work.headers.iter();
@@ -282,9 +351,20 @@ impl Contender {
             .replace("%012d", &format!("{number:012}"))
             .replace("%d", &number.to_string());
         let row = json!({ "title": format!("Item {number}"), "quantity": 7, "done": true });
-        let (method, body) = match self.work.insert {
-            true => ("POST", row.to_string()),
-            false => ("GET", String::new()),
+        let (method, body) = match &self.work.kind {
+            Kind::Get => ("GET", Value::Null),
+            Kind::Insert => ("POST", row),
+            Kind::Patch => ("PATCH", json!({ "quantity": 7 })),
+            Kind::Put => ("PUT", json!({ "quantity": 7 })),
+            Kind::Bulk => ("POST", Value::from(vec![row; 500])),
+            Kind::Batch(url) => {
+                let one = json!({ "method": "POST", "url": url, "path": url, "body": row });
+                ("POST", json!({ "requests": vec![one; 500] }))
+            }
+        };
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
         };
         connection.send(method, &path, &headers, body.as_bytes())
     }
@@ -331,7 +411,7 @@ pub fn take_turns(
     }
     for round in 1..=rounds {
         for contender in &mut *contenders {
-            if contender.work.insert {
+            if contender.work.kind != Kind::Get {
                 // What one has left for the system to write later must not be written in another's turn.
                 output(&mut Command::new("sync"))?;
             }
@@ -363,7 +443,7 @@ mod tests {
     fn contender(rates: &[f64]) -> Contender {
         let work = Work {
             url: String::new(),
-            insert: false,
+            kind: Kind::Get,
             path: String::new(),
             rows: 0,
             headers: Vec::new(),

@@ -24,13 +24,37 @@ pub const CONNECTIONS: u32 = 32;
 pub struct Work {
     /// Of the server.
     pub url: String,
-    /// Whether rows are inserted. Otherwise `path` is read.
-    pub insert: bool,
+    pub kind: Kind,
     /// From the root; `%d` (or another directive of C's `printf` for a number) stands for a row's number.
     pub path: String,
     /// Rows there are to read.
     pub rows: usize,
     pub headers: Vec<(&'static str, String)>,
+}
+
+/// A kind of `bench/wrk/rows.lua`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Get,
+    Insert,
+    Patch,
+    Put,
+    Bulk,
+    /// 500 requests in one, each a row to this path.
+    Batch(String),
+}
+
+impl Kind {
+    fn word(&self) -> String {
+        match self {
+            Kind::Get => "get".to_owned(),
+            Kind::Insert => "insert".to_owned(),
+            Kind::Patch => "patch".to_owned(),
+            Kind::Put => "put".to_owned(),
+            Kind::Bulk => "bulk".to_owned(),
+            Kind::Batch(url) => format!("batch:{url}"),
+        }
+    }
 }
 
 /// Loads `url` from one thread with 32 connections, each sending its next request when it has its answer.
@@ -48,7 +72,7 @@ pub fn turn(url: &str, length: Duration) -> anyhow::Result<Turn> {
 pub fn work(script: &Path, work: &Work, length: Duration) -> anyhow::Result<Turn> {
     let mut wrk = command(length);
     wrk.arg("--script").arg(script).args([&work.url, "--"]);
-    wrk.arg(if work.insert { "insert" } else { "get" });
+    wrk.arg(work.kind.word());
     wrk.args([&work.path, &work.rows.to_string()]);
     for (name, value) in &work.headers {
         wrk.args([*name, value]);

@@ -1,60 +1,109 @@
 //! `alter table` and `drop table`: in place where SQLite can, else by a rebuild.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation as Change, ColumnDef as ColumnAst,
     DropBehavior, Ident, ObjectName, RenameTableNameKind,
 };
 
+use super::access::Rights;
 use super::catalog::{Catalog, ConstraintKind, Fill, mentions, rename, rename_in};
-use super::expr::is_integer;
 use super::names::{self, Taken};
 use super::table::{extend, is_null};
 use super::translate::Work;
-use super::{Refusal, sql, types};
-use crate::data::Type;
+use super::view;
+use super::{Refusal, retype, sql};
 
 pub fn table(work: &mut Work, alter: &AlterTable) -> Result<(), Refusal> {
     let name = names::relation(&alter.name)?;
-    if alter.if_exists && !work.catalog.tables.contains_key(&name) {
+    if alter.if_exists && !work.catalog.relations().any(|there| *there == name) {
+        return Ok(());
+    }
+    if work.catalog.views.contains_key(&name) {
+        for change in &alter.operations {
+            view::alter(work, &name, &of_view(change)?)?;
+        }
         return Ok(());
     }
     work.catalog.table(&name)?;
+    work.with_views_away(|work| changes(work, &name, &alter.operations))
+}
+
+/// `alter table` of a view, as PostgreSQL allows it.
+fn of_view(change: &Change) -> Result<view::Change<'_>, Refusal> {
+    Ok(match change {
+        Change::RenameTable {
+            table_name: RenameTableNameKind::To(to) | RenameTableNameKind::As(to),
+        } => view::Change::Rename(to),
+        Change::RenameColumn {
+            old_column_name,
+            new_column_name,
+        } => view::Change::RenameColumn(old_column_name, new_column_name),
+        Change::SetOptionsParens { options } => view::Change::Set(options),
+        Change::OwnerTo { .. } => view::Change::Nothing,
+        other => return Err(Refusal::only_postgres(format!("`alter view … {other}`"))),
+    })
+}
+
+fn changes(work: &mut Work, name: &str, operations: &[Change]) -> Result<(), Refusal> {
     // Changes that need it share one rebuild as long as they follow each other.
     let mut rebuild: Option<Catalog> = None;
-    for change in &alter.operations {
+    let mut conversions = BTreeMap::new();
+    for change in operations {
         let before = work.catalog.clone();
-        match apply(work, &name, change)? {
+        match apply(work, name, change)? {
             Done::Nothing => {}
             Done::Rebuild => rebuild = rebuild.or(Some(before)),
+            Done::Convert(column, value) => {
+                if conversions.insert(column.clone(), value).is_some() {
+                    return Err(Refusal::wrong(format!(
+                        "cannot alter type of column \"{column}\" twice"
+                    )));
+                }
+                rebuild = rebuild.or(Some(before));
+            }
             Done::InPlace(sql) => {
-                finish(work, &name, rebuild.take(), &before)?;
+                finish(
+                    work,
+                    name,
+                    rebuild.take(),
+                    &before,
+                    &std::mem::take(&mut conversions),
+                )?;
                 work.run([sql]);
             }
         }
     }
     let after = work.catalog.clone();
-    finish(work, &name, rebuild, &after)
+    finish(work, name, rebuild, &after, &conversions)
 }
 
 /// Rebuilds `name` from how it stood in `old` to how it stands in `new`.
-fn finish(work: &mut Work, name: &str, old: Option<Catalog>, new: &Catalog) -> Result<(), Refusal> {
+fn finish(
+    work: &mut Work,
+    name: &str,
+    old: Option<Catalog>,
+    new: &Catalog,
+    conversions: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
     if let Some(old) = old {
         let text = |catalog: &Catalog| sql::create_table(catalog, catalog.table(name)?);
         // A wider type and the like: SQLite's table stays as it is.
-        if text(&old)? == text(new)? {
+        if conversions.is_empty() && text(&old)? == text(new)? {
             return Ok(());
         }
-        work.run(sql::rebuild(&old, new, name)?);
+        work.run(sql::rebuild(&old, new, name, conversions)?);
     }
     Ok(())
 }
 
-enum Done {
+pub enum Done {
     Nothing,
     /// The catalog is changed, the table is not.
     Rebuild,
+    /// As well; and the column's values become those of SQL text over the old row.
+    Convert(String, String),
     InPlace(String),
 }
 
@@ -137,10 +186,15 @@ fn apply(work: &mut Work, name: &str, change: &Change) -> Result<Done, Refusal> 
         Change::AlterColumn { column_name, op } => {
             alter_column(work, name, &names::ident(column_name)?, op)
         }
-        Change::EnableRowLevelSecurity
-        | Change::DisableRowLevelSecurity
-        | Change::ForceRowLevelSecurity
+        Change::EnableRowLevelSecurity | Change::DisableRowLevelSecurity => {
+            let on = matches!(change, Change::EnableRowLevelSecurity);
+            work.catalog.table_mut(name)?.access.row_security = on;
+            Ok(Done::Nothing)
+        }
+        // Whether the owner is bound too: nobody asks as the owner.
+        Change::ForceRowLevelSecurity
         | Change::NoForceRowLevelSecurity
+        | Change::OwnerTo { .. }
         | Change::ValidateConstraint { .. } => Ok(Done::Nothing),
         other => Err(Refusal::only_postgres(format!("`alter table … {other}`"))),
     }
@@ -172,6 +226,7 @@ fn add_column(
     let added = table.column(&column)?;
     let definition = sql::column(&work.catalog, table, added)?;
     let in_place = plain
+        && added.domain.is_none()
         && sql::is_constant(&definition)
         && !matches!(added.fill, Some(Fill::Computed(_)))
         && (!added.not_null || added.fill.is_some());
@@ -219,10 +274,17 @@ fn drop_column(
             .filter(|(_, index)| index.uses(&column))
             .map(|(name, _)| name.clone())
             .collect();
+        work.release_column(name, &column, behavior == Some(DropBehavior::Cascade))?;
         for constraint in &dropped {
             remove_constraint(work, name, constraint, behavior)?;
         }
         let table = work.catalog.table_mut(name)?;
+        for rights in table.grants.values_mut() {
+            rights.drop_column(&column);
+        }
+        table
+            .grants
+            .retain(|_, rights| *rights != Rights::default());
         table.indexes.retain(|name, _| !indexes.contains(name));
         table.columns.retain(|there| there.name != column);
         if table.columns.is_empty() {
@@ -248,6 +310,11 @@ fn rename_column(work: &mut Work, name: &str, from: &str, to: &str) -> Result<Do
         return Err(Refusal::wrong(format!(
             "column \"{to}\" of relation \"{name}\" already exists"
         )));
+    }
+    work.catalog.rename_column_in_texts(name, from, to)?;
+    let table = work.catalog.table_mut(name)?;
+    for rights in table.grants.values_mut() {
+        rights.rename_column(from, to);
     }
     for column in &mut table.columns {
         if column.name == from {
@@ -280,6 +347,12 @@ fn rename_table(work: &mut Work, from: &str, to: &str) -> Result<Done, Refusal> 
     if !from.eq_ignore_ascii_case(to) {
         Taken::of(&work.catalog).relation(to)?;
     }
+    work.catalog.rename_relation_in_texts(from, to)?;
+    for view in work.catalog.views.values_mut() {
+        if view.shows.as_deref() == Some(from) {
+            view.shows = Some(to.to_owned());
+        }
+    }
     if let Some(mut table) = work.catalog.tables.remove(from) {
         to.clone_into(&mut table.name);
         work.catalog.tables.insert(to.to_owned(), table);
@@ -293,8 +366,10 @@ fn rename_table(work: &mut Work, from: &str, to: &str) -> Result<Done, Refusal> 
             }
         }
     }
-    if work.open.remove(from) {
-        work.open.insert(to.to_owned());
+    for names in [&mut work.open, &mut work.new] {
+        if names.remove(from) {
+            names.insert(to.to_owned());
+        }
     }
     Ok(Done::InPlace(sql::rename_table(from, to)))
 }
@@ -377,46 +452,16 @@ fn alter_column(
                 "a change of the default of \"{column}\", a serial, identity or generated column,"
             )));
         }
-        AlterColumnOperation::SetDefault { value } if is_null(value) => new.fill = None,
+        AlterColumnOperation::SetDefault { value } if is_null(value) => {
+            new.fill = None;
+        }
         AlterColumnOperation::SetDefault { value } => {
             new.fill = Some(Fill::Default(value.to_string()));
         }
         AlterColumnOperation::DropDefault => new.fill = None,
         AlterColumnOperation::SetDataType {
-            data_type,
-            using: None,
-            ..
-        } => {
-            let ty = types::plain(data_type, &work.catalog)?;
-            let same_form = match (&there.ty, &ty) {
-                (from, to) if from == to => true,
-                (Type::Smallint, Type::Integer | Type::Bigint) | (Type::Integer, Type::Bigint) => {
-                    true
-                }
-                (
-                    Type::Text | Type::Varchar { .. } | Type::Uuid | Type::Enum(_),
-                    Type::Text | Type::Varchar { length: None },
-                ) => true,
-                (Type::Varchar { length: Some(from) }, Type::Varchar { length: Some(to) }) => {
-                    from <= to
-                }
-                (Type::Numeric { .. }, Type::Numeric { precision: None }) => true,
-                (Type::Real, Type::DoublePrecision) => true,
-                (from, Type::Numeric { precision: None }) => is_integer(from),
-                _ => false,
-            };
-            if !same_form {
-                return Err(Refusal::only_postgres(format!(
-                    "a change of type from {} to {ty}",
-                    there.ty
-                ))
-                .fix("add a column of the new type, fill it and drop the old one"));
-            }
-            if matches!(ty, Type::Numeric { .. }) && there.sequence().is_some() {
-                return Err(Refusal::wrong("an identity column must be an integer"));
-            }
-            new.ty = ty;
-        }
+            data_type, using, ..
+        } => return retype::column(work, name, column, data_type, using.as_ref()),
         other => return Err(Refusal::only_postgres(format!("`alter column … {other}`"))),
     }
     *work.catalog.table_mut(name)?.column_mut(column)? = new;
@@ -436,10 +481,24 @@ pub fn drop_tables(
         let name = names::relation(name)?;
         if work.catalog.tables.contains_key(&name) {
             dropped.insert(name);
+        } else if work.catalog.views.contains_key(&name) {
+            return Err(Refusal::wrong(format!("\"{name}\" is not a table")).fix("use `drop view`"));
         } else if !if_exists {
             return Err(Refusal::wrong(format!("table \"{name}\" does not exist")));
         }
     }
+    let all: Vec<String> = dropped.iter().cloned().collect();
+    work.with_views_away(|work| {
+        work.release(&all, "table", cascade)?;
+        drop_released(work, dropped, cascade)
+    })
+}
+
+fn drop_released(
+    work: &mut Work,
+    mut dropped: BTreeSet<String>,
+    cascade: bool,
+) -> Result<(), Refusal> {
     while let Some(name) = next(&work.catalog, &dropped) {
         let referencing = work.catalog.referencing(&name);
         for other in &referencing {
@@ -455,11 +514,12 @@ pub fn drop_tables(
                 ConstraintKind::Foreign(to) => !to.is_to(&name),
                 _ => true,
             });
-            let steps = sql::rebuild(&before, &work.catalog, other)?;
+            let steps = sql::rebuild(&before, &work.catalog, other, &BTreeMap::new())?;
             work.run(steps);
         }
         work.catalog.tables.remove(&name);
         work.open.remove(&name);
+        work.new.remove(&name);
         dropped.remove(&name);
         work.run([sql::drop_table(&name)]);
     }

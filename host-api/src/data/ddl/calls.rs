@@ -2,8 +2,9 @@
 
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::expr::{Kind, Place, Scope, Term, is_float, is_integer, open};
-use super::{Refusal, names};
+use super::coerce::{is_float, is_integer, open};
+use super::expr::{Kind, Place, Scope, Term};
+use super::{Refusal, names, sql};
 use crate::data::Type;
 
 impl Scope<'_> {
@@ -31,6 +32,9 @@ impl Scope<'_> {
 
     pub(super) fn function(&self, function: &Function) -> Result<Term, Refusal> {
         let refused = || Refusal::only_postgres(format!("`{function}`"));
+        if let Some(aggregate) = self.aggregate(function)? {
+            return Ok(aggregate);
+        }
         let mut name = names::parts(&function.name)?;
         if name.len() == 2
             && (name[0] == "pg_catalog" || name[0] == "public" || name[0] == "extensions")
@@ -68,6 +72,12 @@ impl Scope<'_> {
                 | "gen_random_uuid"
                 | "uuid_generate_v4"
                 | "auth.uid"
+                | "auth.role"
+                | "auth.email"
+                | "auth.jwt"
+                | "auth.has_permission"
+                | "current_user"
+                | "current_role"
         );
         if changing && self.place == Place::Stored {
             return Err(Refusal::wrong(format!(
@@ -83,7 +93,28 @@ impl Scope<'_> {
             ("gen_random_uuid" | "uuid_generate_v4", []) => {
                 self.typed("gen_random_uuid()", Type::Uuid)
             }
-            ("auth.uid", []) => self.typed("json_extract(pumice_claims(), '$.sub')", Type::Uuid),
+            ("auth.uid", []) => self.typed("pumice_uid()", Type::Uuid),
+            ("auth.role" | "current_user" | "current_role", []) => {
+                self.typed("pumice_role()", Type::Text)
+            }
+            ("auth.email", []) => self.typed("pumice_email()", Type::Text),
+            ("auth.jwt", []) => {
+                let text = Type::Text.form();
+                self.typed(
+                    format!("pumice_cast(pumice_claims(), {text}, 'jsonb')"),
+                    Type::Jsonb,
+                )
+            }
+            ("auth.has_permission", [permission]) => {
+                // It reads a table, which SQLite allows nowhere else.
+                if matches!(self.place, Place::Default | Place::Check | Place::Stored) {
+                    return Err(Refusal::only_postgres(
+                        "auth.has_permission() outside policies and statements",
+                    ));
+                }
+                let permission = self.text(permission)?;
+                self.typed(sql::has_permission(&permission), Type::Boolean)
+            }
             ("timezone", [zone, time]) => self.at_utc(zone, time),
             ("length" | "char_length" | "character_length", [text]) => {
                 let text = self.text(text)?;

@@ -8,9 +8,14 @@ use serde::{Deserialize, Serialize};
 use sqlparser::ast::{Expr, Ident, visit_expressions, visit_expressions_mut};
 
 use super::Refusal;
+use super::access::{self, Access, Grants};
+use super::domain::DomainDef;
 use super::names;
+use super::rows::Output;
 use super::translate::parse_expr;
-use crate::data::{Check, Column, Enum, ForeignKey, Key, Name, Schema, Table, Type};
+use super::view::ViewDef;
+use crate::data::schema::{PUBLIC, Source};
+use crate::data::{Check, Column, Enum, ForeignKey, Key, Kind, Name, Schema, Table, Type};
 
 /// The tables and types of an app on SQLite, as PostgreSQL would describe them. Kept as JSON in the
 /// app's file; [`Catalog::schema`] is what the API reads.
@@ -18,6 +23,15 @@ use crate::data::{Check, Column, Enum, ForeignKey, Key, Name, Schema, Table, Typ
 pub struct Catalog {
     pub(super) tables: BTreeMap<String, TableDef>,
     pub(super) enums: BTreeMap<String, Arc<Enum>>,
+    #[serde(default)]
+    pub(super) domains: BTreeMap<String, Arc<DomainDef>>,
+    #[serde(default)]
+    pub(super) views: BTreeMap<String, ViewDef>,
+    /// What new relations of `public` are granted; and those of all schemas.
+    #[serde(default)]
+    pub(super) defaults: Grants,
+    #[serde(default)]
+    pub(super) defaults_everywhere: Grants,
 }
 
 /// Expressions are kept as PostgreSQL text, so that they can be translated again.
@@ -29,12 +43,19 @@ pub(super) struct TableDef {
     pub constraints: Vec<ConstraintDef>,
     pub indexes: BTreeMap<String, IndexDef>,
     pub comment: Option<String>,
+    #[serde(default)]
+    pub access: Access,
+    #[serde(default)]
+    pub grants: Grants,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ColumnDef {
     pub name: String,
+    /// Its domain's base, if it has one.
     pub ty: Type,
+    #[serde(default)]
+    pub domain: Option<Arc<DomainDef>>,
     pub not_null: bool,
     pub fill: Option<Fill>,
     pub comment: Option<String>,
@@ -50,7 +71,14 @@ pub(super) enum Fill {
     Sequence {
         name: String,
         always: bool,
+        /// Its first value.
+        #[serde(default = "one")]
+        start: i64,
     },
+}
+
+fn one() -> i64 {
+    1
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +115,9 @@ pub(super) struct IndexDef {
     pub unique: bool,
     pub items: Vec<IndexItem>,
     pub predicate: Option<String>,
+    /// Of a kind that SQLite does without.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,14 +129,19 @@ pub(super) struct IndexItem {
 impl Catalog {
     /// What the API reads.
     pub fn schema(&self) -> Schema {
-        Schema {
-            tables: self
-                .tables
-                .iter()
-                .map(|(name, table)| (name.clone(), Arc::new(table.described())))
-                .collect(),
+        let mut schema = Schema {
             enums: self.enums.clone(),
+            ..Schema::default()
+        };
+        for table in self.tables.values() {
+            let mut shown = table.described();
+            shown.policies = table.access.described(self, table);
+            schema.add(shown);
         }
+        for view in self.views.values() {
+            schema.add(view.described(self));
+        }
+        schema.complete()
     }
 
     /// Columns of each unique index over plain columns of all rows, with the index's name: SQLite's
@@ -143,6 +179,70 @@ impl Catalog {
             .ok_or_else(|| Refusal::wrong(format!("relation \"{name}\" does not exist")))
     }
 
+    pub(super) fn view_mut(&mut self, name: &str) -> Result<&mut ViewDef, Refusal> {
+        self.views
+            .get_mut(name)
+            .ok_or_else(|| Refusal::wrong(format!("relation \"{name}\" does not exist")))
+    }
+
+    /// Names of tables and views.
+    pub(super) fn relations(&self) -> impl Iterator<Item = &String> {
+        self.tables.keys().chain(self.views.keys())
+    }
+
+    /// What a query reads of a table or view, and the columns that are its key.
+    pub(super) fn shown(&self, name: &str) -> Result<(Vec<Output>, Vec<String>), Refusal> {
+        if let Some(view) = self.views.get(name) {
+            return Ok((view.outputs(), view.key.clone()));
+        }
+        let table = self.table(name)?;
+        let key = table.primary_key().unwrap_or_default().to_vec();
+        Ok((table.outputs(), key))
+    }
+
+    pub(super) fn grants_mut(&mut self, name: &str) -> Result<&mut Grants, Refusal> {
+        if self.views.contains_key(name) {
+            return Ok(&mut self.view_mut(name)?.grants);
+        }
+        Ok(&mut self.table_mut(name)?.grants)
+    }
+
+    /// What a new relation is granted.
+    pub(super) fn default_grants(&self) -> Grants {
+        let mut grants = self.defaults.clone();
+        for (role, rights) in &self.defaults_everywhere {
+            grants.entry(role.clone()).or_default().add(rights);
+        }
+        grants
+    }
+
+    /// Takes over what `other` says of who may do what. Returns whether both have the same tables with
+    /// the same columns; nothing has changed otherwise.
+    pub(super) fn take_access(&mut self, other: &Catalog) -> bool {
+        let columns = |table: &TableDef| -> Vec<(String, Type)> {
+            let columns = table.columns.iter();
+            columns.map(|c| (c.name.clone(), c.ty.clone())).collect()
+        };
+        let same = self.tables.len() == other.tables.len()
+            && self
+                .tables
+                .iter()
+                .zip(&other.tables)
+                .all(|((name, own), (there, meant))| {
+                    name == there && columns(own) == columns(meant)
+                });
+        if same {
+            for (own, meant) in self.tables.values_mut().zip(other.tables.values()) {
+                own.access.clone_from(&meant.access);
+                own.grants.clone_from(&meant.grants);
+            }
+            self.defaults.clone_from(&other.defaults);
+            self.defaults_everywhere
+                .clone_from(&other.defaults_everywhere);
+        }
+        same
+    }
+
     /// Tables with a foreign key to `name`, itself left out.
     pub(super) fn referencing(&self, name: &str) -> BTreeSet<String> {
         self.tables
@@ -161,6 +261,22 @@ impl Catalog {
 }
 
 impl TableDef {
+    pub fn outputs(&self) -> Vec<Output> {
+        self.columns
+            .iter()
+            .map(|column| Output {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+                domain: column.domain.as_ref().map(|domain| domain.format()),
+                source: Some(Source {
+                    schema: PUBLIC.to_owned(),
+                    table: self.name.clone(),
+                    column: column.name.clone(),
+                }),
+            })
+            .collect()
+    }
+
     pub fn column(&self, name: &str) -> Result<&ColumnDef, Refusal> {
         self.columns
             .iter()
@@ -190,6 +306,13 @@ impl TableDef {
                 ConstraintKind::Primary(columns) => Some(&columns[..]),
                 _ => None,
             })
+    }
+
+    /// The name of the primary key.
+    pub fn primary_name(&self) -> Option<&str> {
+        let mut keys = self.constraints.iter();
+        let key = keys.find(|there| matches!(there.kind, ConstraintKind::Primary(_)));
+        key.map(|key| key.name.as_str())
     }
 
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
@@ -243,6 +366,10 @@ impl TableDef {
                 .collect()
         };
         let mut table = Table {
+            schema: Name::of_catalog(PUBLIC),
+            kind: Kind::Table,
+            grants: access::described(&self.grants, self.columns.iter().map(|c| &*c.name)),
+            policies: None,
             name: Name::of_catalog(&self.name),
             columns: self.columns.iter().map(ColumnDef::described).collect(),
             primary_key: None,
@@ -291,12 +418,27 @@ impl ColumnDef {
         }
     }
 
+    /// What the column or its domain says.
+    pub fn default(&self) -> Option<&String> {
+        match (&self.fill, &self.domain) {
+            (Some(Fill::Default(expr)), _) => Some(expr),
+            (None, Some(domain)) => domain.default.as_ref(),
+            _ => None,
+        }
+    }
+
     fn described(&self) -> Column {
         Column {
             name: Name::of_catalog(&self.name),
             ty: self.ty.clone(),
-            not_null: self.not_null,
-            has_default: matches!(self.fill, Some(Fill::Default(_) | Fill::Sequence { .. })),
+            format: match &self.domain {
+                Some(domain) => domain.format(),
+                None => format(&self.ty),
+            },
+            default: self.default().cloned(),
+            source: None,
+            not_null: self.not_null || self.domain.as_ref().is_some_and(|d| d.not_null),
+            has_default: self.default().is_some() || self.sequence().is_some(),
             generated_always: matches!(
                 self.fill,
                 Some(Fill::Computed(_) | Fill::Sequence { always: true, .. })
@@ -343,6 +485,13 @@ impl Reference {
     }
 }
 
+impl IndexItem {
+    /// The column that it is, or nothing that could be a column's name.
+    pub fn plain(&self) -> String {
+        plain_name(&self.expr)
+    }
+}
+
 impl IndexDef {
     pub fn uses(&self, column: &str) -> bool {
         self.items.iter().any(|item| mentions(&item.expr, column))
@@ -359,6 +508,16 @@ impl IndexDef {
         if let Some(predicate) = &mut self.predicate {
             rename_in(predicate, from, to);
         }
+    }
+}
+
+/// The type as `format_type` writes it where no schema is on the search path: as readers of PostgreSQL's
+/// catalog ask it.
+pub(super) fn format(ty: &Type) -> String {
+    match ty {
+        Type::Enum(of) => format!("{PUBLIC}.{}", names::shown(&of.name)),
+        Type::Array(element) => format(element) + "[]",
+        ty => ty.to_string(),
     }
 }
 

@@ -6,11 +6,13 @@
 //!
 //! What SQLite's own functions do not do as PostgreSQL's, `functions.rs` does.
 
-use sqlparser::ast::{BinaryOperator, CastKind, Expr, UnaryOperator, Value as Literal};
+use sqlparser::ast::{BinaryOperator, CastKind, Expr, Ident, UnaryOperator, Value as Literal};
 
 use super::catalog::{Catalog, ColumnDef};
+use super::coerce::{is_float, is_integer, open};
+use super::rows::{Clause, Rows};
 use super::{Refusal, literal, names, sql, types};
-use crate::data::{Type, Value};
+use crate::data::Type;
 
 /// Where an expression stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub enum Place {
     Stored,
     /// An insert, update or delete.
     Statement,
+    /// What a column becomes whose type changes: casts happen when it is asked, as in [`Place::Query`].
+    Using,
+    /// A view's query or a policy.
+    Query,
 }
 
 /// What an expression may name.
@@ -32,6 +38,8 @@ pub struct Scope<'c> {
     pub table: &'c str,
     pub columns: &'c [ColumnDef],
     pub place: Place,
+    /// What names stand for in a query or a policy, in place of the table's columns.
+    pub rows: Option<&'c Rows<'c>>,
 }
 
 /// A translated expression.
@@ -101,10 +109,27 @@ impl Scope<'_> {
     }
 
     pub(super) fn term(&self, expr: &Expr) -> Result<Term, Refusal> {
+        // What is grouped by has one value in each group, whatever it is made of.
+        if let Some(rows) = self.rows
+            && rows.clause.get() == Clause::Output
+            && rows.grouped.contains(expr)
+        {
+            rows.clause.set(Clause::Inside);
+            let term = self.part(expr);
+            rows.clause.set(Clause::Output);
+            return term;
+        }
+        self.part(expr)
+    }
+
+    fn part(&self, expr: &Expr) -> Result<Term, Refusal> {
         let boolean = |sql: String| self.typed(sql, Type::Boolean);
         match expr {
             Expr::Nested(inner) => self.term(inner),
+            Expr::Identifier(name) if self.is_role(name) => self.typed("pumice_role()", Type::Text),
+            Expr::Identifier(name) if self.rows.is_some() => self.named(std::slice::from_ref(name)),
             Expr::Identifier(name) => self.column(&names::ident(name)?),
+            Expr::CompoundIdentifier(parts) if self.rows.is_some() => self.named(parts),
             Expr::CompoundIdentifier(parts) => match &parts[..] {
                 [table, column] if names::ident(table)? == self.table => {
                     self.column(&names::ident(column)?)
@@ -121,6 +146,13 @@ impl Scope<'_> {
                 _ => Err(Refusal::only_postgres(format!("`{expr}`"))),
             },
             Expr::Value(value) => self.literal(&value.value),
+            Expr::Subquery(query) => self.scalar(query),
+            Expr::Exists { subquery, negated } => self.exists(subquery, *negated),
+            Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => self.in_query(expr, subquery, *negated),
             Expr::TypedString(typed) => {
                 let ty = types::plain(&typed.data_type, self.catalog)?;
                 let term = self.literal(&typed.value.value)?;
@@ -165,9 +197,8 @@ impl Scope<'_> {
                 ..
             } => match bare(right) {
                 Expr::Array(array) => self.in_list(left, &array.elem, false),
-                _ => Err(Refusal::only_postgres(
-                    "`any` of anything but an array of literals",
-                )),
+                Expr::Subquery(query) => self.in_query(left, query, false),
+                array => self.any_of(left, array),
             },
             Expr::Between {
                 expr,
@@ -267,6 +298,21 @@ impl Scope<'_> {
         }
     }
 
+    fn named(&self, parts: &[Ident]) -> Result<Term, Refusal> {
+        let rows = self
+            .rows
+            .ok_or_else(|| Refusal::wrong("a name that stands for nothing"))?;
+        let (sql, output) = rows.column(parts)?;
+        self.typed(sql, output.ty)
+    }
+
+    /// `current_role`, which the parser takes for a column.
+    fn is_role(&self, name: &Ident) -> bool {
+        self.rows.is_some()
+            && name.quote_style.is_none()
+            && name.value.eq_ignore_ascii_case("current_role")
+    }
+
     fn column(&self, name: &str) -> Result<Term, Refusal> {
         if self.place == Place::Default {
             return Err(Refusal::wrong(
@@ -282,6 +328,7 @@ impl Scope<'_> {
     }
 
     fn literal(&self, value: &Literal) -> Result<Term, Refusal> {
+        self.clean(value)?;
         let kind = match value {
             Literal::Number(text, _) => Kind::Number(text.clone()),
             Literal::SingleQuotedString(text)
@@ -298,275 +345,6 @@ impl Scope<'_> {
             sql: "null".to_owned(),
             kind,
         })
-    }
-
-    /// A term's text and type, when nothing around it says more.
-    pub(super) fn settle(&self, term: Term) -> Result<(String, Type), Refusal> {
-        let ty = match &term.kind {
-            Kind::Typed(ty) => ty.clone(),
-            Kind::Quoted(_) | Kind::Null => Type::Text,
-            Kind::Number(text) => match (text.parse::<i32>(), text.parse::<i64>()) {
-                (Ok(_), _) => Type::Integer,
-                (_, Ok(_)) => Type::Bigint,
-                _ => Type::Numeric { precision: None },
-            },
-        };
-        Ok((self.coerce(term, &ty, false)?, ty))
-    }
-
-    /// The term as a value of `ty`; by `cast` or by an assignment.
-    pub(super) fn coerce(&self, term: Term, ty: &Type, cast: bool) -> Result<String, Refusal> {
-        let from = match term.kind {
-            Kind::Null => return Ok(term.sql),
-            Kind::Quoted(text) => return Ok(sql::literal(&literal::stored(ty, &text)?)),
-            Kind::Number(text) => {
-                let number = is_number(ty) || *ty == Type::Text || is_text(ty);
-                if !number {
-                    return Err(mismatch("number", ty));
-                }
-                // An integer takes a decimal literal rounded.
-                let text = match ty {
-                    Type::Smallint | Type::Integer | Type::Bigint if text.contains('.') => {
-                        match literal::stored(
-                            &Type::Numeric {
-                                precision: Some((1000, 0)),
-                            },
-                            &text,
-                        )? {
-                            Value::Text(text) => text,
-                            _ => text,
-                        }
-                    }
-                    _ => text,
-                };
-                return Ok(sql::literal(&literal::stored(ty, &text)?));
-            }
-            Kind::Typed(from) => from,
-        };
-        let sql = term.sql;
-        if from == *ty {
-            return Ok(sql);
-        }
-        Ok(match (&from, ty) {
-            // A wider integer may not fit: refused unless it is asked for, as nothing checks it here.
-            (Type::Smallint, Type::Integer | Type::Bigint) | (Type::Integer, Type::Bigint) => sql,
-            (Type::Bigint | Type::Integer, Type::Smallint | Type::Integer) if !cast => sql,
-            (Type::Varchar { .. } | Type::Text, Type::Text | Type::Varchar { length: None }) => sql,
-            (Type::Varchar { length: Some(from) }, Type::Varchar { length: Some(to) })
-                if from <= to =>
-            {
-                sql
-            }
-            (Type::Enum(_) | Type::Uuid, Type::Text | Type::Varchar { length: None }) => sql,
-            (
-                Type::Smallint | Type::Integer | Type::Bigint,
-                Type::Numeric { precision: None } | Type::Text,
-            ) => format!("cast({sql} as text)"),
-            (Type::Smallint | Type::Integer | Type::Bigint, Type::Real | Type::DoublePrecision)
-            | (Type::Numeric { .. }, Type::Real | Type::DoublePrecision) => {
-                format!("cast({sql} as real)")
-            }
-            (Type::Numeric { .. }, Type::Numeric { precision: None }) => sql,
-            (Type::Numeric { .. }, Type::Text) => sql,
-            (Type::Real, Type::DoublePrecision) => sql,
-            (Type::Boolean, Type::Text) => {
-                format!("(case {sql} when 1 then 'true' when 0 then 'false' end)")
-            }
-            (Type::Timestamptz, Type::Timestamp) => format!("replace({sql}, '+00:00', '')"),
-            (Type::Timestamptz | Type::Timestamp, Type::Date) => format!("substr({sql}, 1, 10)"),
-            (Type::Timestamptz, Type::Time) => format!("substr(replace({sql}, '+00:00', ''), 12)"),
-            (Type::Timestamp, Type::Time) => format!("substr({sql}, 12)"),
-            (Type::Timestamp, Type::Timestamptz) => format!("({sql} || '+00:00')"),
-            (Type::Date, Type::Timestamp) => format!("({sql} || 'T00:00:00')"),
-            (Type::Date, Type::Timestamptz) => format!("({sql} || 'T00:00:00+00:00')"),
-            _ => return Err(mismatch(&from.to_string(), ty)),
-        })
-    }
-
-    fn boolean(&self, term: Term) -> Result<String, Refusal> {
-        match &term.kind {
-            Kind::Typed(Type::Boolean) | Kind::Null => Ok(term.sql),
-            Kind::Quoted(_) => self.coerce(term, &Type::Boolean, false),
-            Kind::Typed(ty) => Err(Refusal::wrong(format!(
-                "a condition must be type boolean, not type {ty}"
-            ))),
-            Kind::Number(_) => Err(Refusal::wrong(
-                "a condition must be type boolean, not type integer",
-            )),
-        }
-    }
-
-    pub(super) fn text(&self, expr: &Expr) -> Result<String, Refusal> {
-        let term = self.term(expr)?;
-        match &term.kind {
-            Kind::Typed(ty) if is_text(ty) => Ok(term.sql),
-            Kind::Typed(ty) => Err(mismatch(&ty.to_string(), &Type::Text)),
-            _ => self.coerce(term, &Type::Text, false),
-        }
-    }
-
-    /// Both sides with the type they are compared in.
-    fn pair(&self, left: &Expr, right: &Expr) -> Result<(String, String, Type), Refusal> {
-        let (left, right) = (self.term(left)?, self.term(right)?);
-        let free = |term: &Term| !matches!(term.kind, Kind::Typed(_));
-        match (free(&left), free(&right)) {
-            (false, true) => {
-                let (left, ty) = self.settle(left)?;
-                let (right, ty) = self.beside(right, left.clone(), ty)?;
-                Ok((right.1, right.0, ty))
-            }
-            (true, false) => {
-                let (right, ty) = self.settle(right)?;
-                let (left, ty) = self.beside(left, right.clone(), ty)?;
-                Ok((left.0, left.1, ty))
-            }
-            _ => {
-                let (left, left_ty) = self.settle(left)?;
-                let (right, right_ty) = self.settle(right)?;
-                self.matched((left, left_ty), (right, right_ty))
-            }
-        }
-    }
-
-    /// The literal `free` beside `typed` of type `ty`: both texts, the literal's first.
-    fn beside(
-        &self,
-        free: Term,
-        typed: String,
-        ty: Type,
-    ) -> Result<((String, String), Type), Refusal> {
-        // Lengths and scales do not bind what is only compared.
-        let open = open(ty);
-        let decimal = matches!(&free.kind, Kind::Number(text) if text.parse::<i64>().is_err());
-        if decimal && is_integer(&open) {
-            let (free, free_ty) = self.settle(free)?;
-            let (free, typed, ty) = self.matched((free, free_ty), (typed, open))?;
-            return Ok(((free, typed), ty));
-        }
-        // Beside a smallint, a number may be larger.
-        let wide = match open {
-            Type::Smallint | Type::Integer => Type::Bigint,
-            ref ty => ty.clone(),
-        };
-        Ok(((self.coerce(free, &wide, false)?, typed), open))
-    }
-
-    fn matched(
-        &self,
-        (left, left_ty): (String, Type),
-        (right, right_ty): (String, Type),
-    ) -> Result<(String, String, Type), Refusal> {
-        let numeric = |ty: &Type| matches!(ty, Type::Numeric { .. });
-        if left_ty == right_ty
-            || (is_text(&left_ty) && is_text(&right_ty))
-            || (is_integer(&left_ty) && is_integer(&right_ty))
-            || (numeric(&left_ty) && numeric(&right_ty))
-        {
-            let ty = if left_ty == Type::Bigint {
-                left_ty
-            } else {
-                right_ty
-            };
-            return Ok((left, right, ty));
-        }
-        if is_float(&left_ty) && is_number(&right_ty) || is_float(&right_ty) && is_number(&left_ty)
-        {
-            let ty = Type::DoublePrecision;
-            let real = |sql: String, from: &Type| match from {
-                from if is_float(from) => sql,
-                _ => format!("cast({sql} as real)"),
-            };
-            return Ok((real(left, &left_ty), real(right, &right_ty), ty));
-        }
-        if is_number(&left_ty) && is_number(&right_ty) {
-            let exact = |sql: String, from: &Type| match from {
-                from if is_integer(from) => format!("cast({sql} as text)"),
-                _ => sql,
-            };
-            return Ok((
-                exact(left, &left_ty),
-                exact(right, &right_ty),
-                Type::Numeric { precision: None },
-            ));
-        }
-        Err(
-            Refusal::wrong(format!("no operator for {left_ty} and {right_ty}"))
-                .fix("cast one side, or mark it with `-- pumice: only postgres`"),
-        )
-    }
-
-    pub(super) fn compare(
-        &self,
-        left: &Expr,
-        operator: &str,
-        right: &Expr,
-    ) -> Result<Term, Refusal> {
-        let (left, right, ty) = self.pair(left, right)?;
-        let ordered = matches!(operator, "<" | "<=" | ">" | ">=");
-        match ty {
-            Type::Json | Type::Other(_) => {
-                return Err(Refusal::wrong(format!("type {ty} cannot be compared")));
-            }
-            // Their stored text does not sort as they do.
-            Type::Enum(_) | Type::Jsonb | Type::Array(_) | Type::Interval if ordered => {
-                return Err(Refusal::only_postgres(format!("the order of type {ty}")));
-            }
-            Type::Interval => return Err(Refusal::only_postgres("a comparison of intervals")),
-            _ => {}
-        }
-        let collate = match ty {
-            Type::Numeric { .. } => " collate \"numeric\"",
-            _ => "",
-        };
-        self.typed(
-            format!("({left} {operator} {right}{collate})"),
-            Type::Boolean,
-        )
-    }
-
-    fn in_list(&self, expr: &Expr, list: &[Expr], negated: bool) -> Result<Term, Refusal> {
-        let mut any = Vec::with_capacity(list.len());
-        let mut left = String::new();
-        let mut collate = "";
-        for item in list {
-            let (subject, item, ty) = self.pair(expr, item)?;
-            match ty {
-                Type::Json | Type::Interval | Type::Other(_) => {
-                    return Err(Refusal::wrong(format!("type {ty} cannot be compared")));
-                }
-                Type::Numeric { .. } => collate = " collate \"numeric\"",
-                _ => {}
-            }
-            if !left.is_empty() && left != subject {
-                return Err(Refusal::wrong("a list of values must have one type"));
-            }
-            left = subject;
-            any.push(item);
-        }
-        if any.is_empty() {
-            return Err(Refusal::wrong("an empty list"));
-        }
-        let not = if negated { "not " } else { "" };
-        let items = any.join(", ");
-        self.typed(
-            format!("({left}{collate} {not}in ({items}))"),
-            Type::Boolean,
-        )
-    }
-
-    fn like(
-        &self,
-        function: &str,
-        negated: bool,
-        expr: &Expr,
-        pattern: &Expr,
-    ) -> Result<Term, Refusal> {
-        let not = if negated { "not " } else { "" };
-        let (text, pattern) = (self.text(expr)?, self.text(pattern)?);
-        self.typed(
-            format!("({not}{function}({text}, {pattern}))"),
-            Type::Boolean,
-        )
     }
 
     fn negated(&self, expr: &Expr) -> Result<Term, Refusal> {
@@ -624,6 +402,27 @@ impl Scope<'_> {
                 }
                 self.typed(format!("({left} {operator} {right})"), ty)
             }
+            BinaryOperator::Arrow
+            | BinaryOperator::LongArrow
+            | BinaryOperator::HashArrow
+            | BinaryOperator::HashLongArrow
+                if self.rows.is_some() =>
+            {
+                self.json_path(left, operator, right)
+            }
+            BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::PGOverlap
+                if self.rows.is_some() =>
+            {
+                self.contains(left, operator, right)
+            }
+            BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch
+                if self.rows.is_some() =>
+            {
+                self.pattern(left, operator, right)
+            }
             other => Err(Refusal::only_postgres(format!("the operator {other}"))),
         }
     }
@@ -635,34 +434,4 @@ fn bare(expr: &Expr) -> &Expr {
         Expr::Cast { expr: inner, .. } if matches!(bare(inner), Expr::Array(_)) => bare(inner),
         other => other,
     }
-}
-
-/// The type without what binds a column only: a length, a precision and scale.
-pub fn open(ty: Type) -> Type {
-    match ty {
-        Type::Varchar { .. } => Type::Text,
-        Type::Numeric { .. } => Type::Numeric { precision: None },
-        ty => ty,
-    }
-}
-
-fn mismatch(from: &str, to: &Type) -> Refusal {
-    Refusal::wrong(format!("a value of type {from} where type {to} is needed"))
-        .fix("write a literal of that type, or mark it with `-- pumice: only postgres`")
-}
-
-pub fn is_text(ty: &Type) -> bool {
-    matches!(ty, Type::Text | Type::Varchar { .. } | Type::Char { .. })
-}
-
-pub fn is_integer(ty: &Type) -> bool {
-    matches!(ty, Type::Smallint | Type::Integer | Type::Bigint)
-}
-
-pub fn is_float(ty: &Type) -> bool {
-    matches!(ty, Type::Real | Type::DoublePrecision)
-}
-
-fn is_number(ty: &Type) -> bool {
-    is_integer(ty) || is_float(ty) || matches!(ty, Type::Numeric { .. })
 }

@@ -1,9 +1,11 @@
 //! The functions that translated expressions call and SQLite has not.
 
 use crate::data::sqlite_ffi::{Connection, SqliteError};
-use crate::data::{DataError, Value, ValueRef};
+use crate::data::{DataError, Type, Value, ValueRef};
 
-/// Registers `pumice_like(text, pattern)`, `pumice_ilike`, `pumice_lower` and `pumice_upper`: what
+/// Registers `pumice_domain(kept, domain, constraint)`, which answers 1 unless a value breaks a condition
+/// of its domain (the constraint null: `not null`); `pumice_fit(text, type)`, a text for a column of
+/// type `varchar(n)` or `char(n)`, which is not cut; and `pumice_like(text, pattern)`, `pumice_ilike`, `pumice_lower` and `pumice_upper`: what
 /// PostgreSQL's `like`, `ilike`, `lower` and `upper` answer under `LC_CTYPE 'C.UTF-8'`. Every
 /// connection to an app's file needs them, as indexes and checks may call them.
 ///
@@ -11,6 +13,8 @@ use crate::data::{DataError, Value, ValueRef};
 /// SQLite's.
 pub fn register(connection: &Connection) -> Result<(), SqliteError> {
     connection.function("pumice_like", 2, true, |arguments| like(arguments, false))?;
+    connection.function("pumice_domain", 3, true, domain)?;
+    connection.function("pumice_fit", 2, true, fit)?;
     connection.function("pumice_ilike", 2, true, |arguments| like(arguments, true))?;
     connection.function("pumice_lower", 1, true, |arguments| {
         Ok(mapped(arguments, lower))
@@ -18,6 +22,44 @@ pub fn register(connection: &Connection) -> Result<(), SqliteError> {
     connection.function("pumice_upper", 1, true, |arguments| {
         Ok(mapped(arguments, upper))
     })
+}
+
+fn domain(arguments: &[ValueRef<'_>]) -> Result<Value, DataError> {
+    let [kept, ValueRef::Text(domain), constraint] = arguments else {
+        return Ok(Value::Null);
+    };
+    match (kept, constraint) {
+        (ValueRef::Integer(0), ValueRef::Text(constraint)) => Err(DataError::sql(
+            "23514",
+            format!(
+                "value for domain {domain} violates check constraint {}",
+                super::sql::quoted(constraint)
+            ),
+        )),
+        (ValueRef::Integer(0), _) => Err(DataError::sql(
+            "23502",
+            format!("domain {domain} does not allow null values"),
+        )),
+        _ => Ok(Value::Integer(1)),
+    }
+}
+
+fn fit(arguments: &[ValueRef<'_>]) -> Result<Value, DataError> {
+    let [ValueRef::Text(text), ValueRef::Text(ty)] = arguments else {
+        return Ok(Value::Null);
+    };
+    let length = |prefix: &str| {
+        let length = ty.strip_prefix(prefix)?.strip_suffix(')')?;
+        length.parse::<u32>().ok()
+    };
+    match (length("character varying("), length("character(")) {
+        (Some(length), _) => Type::Varchar {
+            length: Some(length),
+        },
+        (_, Some(length)) => Type::Char { length },
+        _ => Type::Text,
+    }
+    .from_field(text)
 }
 
 fn mapped(arguments: &[ValueRef<'_>], map: fn(char) -> char) -> Value {
@@ -45,7 +87,7 @@ fn like(arguments: &[ValueRef<'_>], fold: bool) -> Result<Value, DataError> {
 }
 
 /// One character for one, as `towlower` does: what would become several stays.
-fn lower(c: char) -> char {
+pub(in crate::data) fn lower(c: char) -> char {
     one(c, c.to_lowercase())
 }
 
@@ -81,6 +123,8 @@ fn matches(text: &[char], pattern: &[char]) -> Option<bool> {
                 true
             }
             Some('_') => false,
+            // What is behind the text's end is not looked at, as PostgreSQL does.
+            Some('\\') if t == text.len() => false,
             Some('\\') => {
                 let literal = pattern.get(p + 1)?;
                 let same = text.get(t) == Some(literal);
@@ -131,7 +175,8 @@ mod tests {
         check("é", "_", Some(true));
         check("a%c", "a\\%c", Some(true));
         check("abc", "a\\%c", Some(false));
-        check("a", "a\\", None);
+        check("a", "a\\", Some(false));
+        check("ab", "a\\", None);
         check("abab", "%ab_", Some(false));
         check("aXbXc", "a%b%c", Some(true));
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::translate::{shown, translate};
@@ -14,7 +15,7 @@ use crate::data::{Value, ValueRef};
 
 /// Version of what [`translate`] makes of a file; recorded beside it, so that a later version knows
 /// whose tables it meets.
-pub const TRANSLATOR: i64 = 1;
+pub const TRANSLATOR: i64 = 3;
 
 /// The name under which a seed is recorded.
 pub const SEED: &str = "seed.sql";
@@ -28,7 +29,7 @@ pub struct MigrationFile {
 }
 
 /// A file that has run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     pub file: String,
     /// SHA-256 of its bytes.
@@ -119,51 +120,122 @@ pub fn plan<'f>(
     applied: &[Applied],
     files: &'f [MigrationFile],
 ) -> Result<Vec<&'f MigrationFile>, MigrateFault> {
+    let (new, faults) = check(applied, files);
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => Ok(new),
+    }
+}
+
+/// As [`plan`], with everything that does not fit.
+pub fn check<'f>(
+    applied: &[Applied],
+    files: &'f [MigrationFile],
+) -> (Vec<&'f MigrationFile>, Vec<MigrateFault>) {
+    let mut faults = Vec::new();
     let mut numbers: BTreeMap<&str, &str> = BTreeMap::new();
     for file in files {
-        let number = file
-            .number()
-            .ok_or_else(|| MigrateFault::Name(file.name.clone()))?;
+        let Some(number) = file.number() else {
+            faults.push(MigrateFault::Name(file.name.clone()));
+            continue;
+        };
         if let Some(other) = numbers.insert(number, &file.name) {
-            return Err(MigrateFault::SameNumber(
-                other.to_owned(),
-                file.name.clone(),
-            ));
+            let fault = MigrateFault::SameNumber(other.to_owned(), file.name.clone());
+            faults.push(fault);
         }
     }
-    let mut files: Vec<_> = files.iter().collect();
-    // By number: `10000_…` is after `9999_…`.
-    files.sort_by_key(|file| {
-        let number = file.number().unwrap_or_default();
-        (number.len(), number)
-    });
     let mut missing: BTreeSet<_> = applied
         .iter()
         .map(|applied| applied.file.as_str())
         .filter(|file| *file != SEED)
         .collect();
     let mut new: Vec<&MigrationFile> = Vec::new();
-    for file in files {
-        match applied.iter().find(|applied| applied.file == file.name) {
-            Some(applied) if applied.digest != file.digest() => {
-                return Err(MigrateFault::Edited(file.name.clone()));
-            }
-            Some(_) => {
-                if let Some(late) = new.first() {
-                    return Err(MigrateFault::Late {
-                        file: late.name.clone(),
-                        applied: file.name.clone(),
-                    });
-                }
-                missing.remove(file.name.as_str());
-            }
-            None => new.push(file),
+    // Those that a file which has run comes after: said once each.
+    let mut late = 0;
+    for file in in_order(files) {
+        let Some(there) = applied.iter().find(|applied| applied.file == file.name) else {
+            new.push(file);
+            continue;
+        };
+        missing.remove(file.name.as_str());
+        if there.digest != file.digest() {
+            faults.push(MigrateFault::Edited(file.name.clone()));
         }
+        for early in &new[late..] {
+            faults.push(MigrateFault::Late {
+                file: early.name.clone(),
+                applied: file.name.clone(),
+            });
+        }
+        late = new.len();
     }
-    match missing.pop_first() {
-        Some(file) => Err(MigrateFault::Missing(file.to_owned())),
-        None => Ok(new),
+    let gone = missing.into_iter();
+    faults.extend(gone.map(|file| MigrateFault::Missing(file.to_owned())));
+    (new, faults)
+}
+
+/// By number: `10000_…` is after `9999_…`. Those without one come first.
+pub fn in_order(files: &[MigrationFile]) -> Vec<&MigrationFile> {
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort_by_key(|file| {
+        let number = file.number().unwrap_or_default();
+        (number.len(), number)
+    });
+    files
+}
+
+/// What the tables are meant to be once all files have run, without a database.
+///
+/// # Errors
+/// [`MigrateFault::Ddl`] at the first statement that is wrong or outside the subset.
+pub fn intended(files: &[MigrationFile]) -> Result<Catalog, MigrateFault> {
+    let mut catalog = Catalog::default();
+    for file in in_order(files) {
+        let path = format!("migrations/{}", file.name);
+        catalog = translate(&file.source, &path, catalog)?.catalog;
     }
+    Ok(catalog)
+}
+
+/// Takes policies and grants from files that ran under a [`TRANSLATOR`] which did not keep them: its
+/// tables are closed to all but `service_role` until then. The files' texts are not kept, so they come
+/// from `files`, whose digests have been compared.
+///
+/// Leaves everything as it is when one of the files cannot be read now, or declares other columns than
+/// the tables have: what is closed by mistake does less harm than what is open.
+///
+/// # Errors
+/// [`MigrateFault::Record`].
+pub fn read_again(
+    connection: &Connection,
+    applied: &[Applied],
+    files: &[MigrationFile],
+) -> Result<(), MigrateFault> {
+    let old = |there: &Applied| there.file != SEED && there.translator < TRANSLATOR;
+    if !applied.iter().any(old) {
+        return Ok(());
+    }
+    let ran: Vec<MigrationFile> = files
+        .iter()
+        .filter(|file| applied.iter().any(|there| there.file == file.name))
+        .cloned()
+        .collect();
+    let mut now = catalog(connection)?;
+    let Ok(meant) = intended(&ran) else {
+        return Ok(());
+    };
+    if !now.take_access(&meant) {
+        return Ok(());
+    }
+    let text =
+        serde_json::to_string(&now).map_err(|error| MigrateFault::Record(error.to_string()))?;
+    for (sql, value) in [
+        (sql::KEEP_CATALOG, Value::Text(text)),
+        (sql::READ_AGAIN, Value::Integer(TRANSLATOR)),
+    ] {
+        connection.execute(sql, &[value]).map_err(record)?;
+    }
+    Ok(())
 }
 
 /// Makes the tables of a fresh file that migrations need; does nothing the second time.

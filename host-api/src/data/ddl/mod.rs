@@ -6,19 +6,33 @@
 //!
 //! Not for queries: those are planned from the [`Schema`](super::Schema).
 
+mod access;
+mod aggregates;
 mod alter;
 mod calls;
 mod catalog;
+mod coerce;
+mod compare;
+mod domain;
+mod enums;
 mod expr;
+mod from;
 mod functions;
+mod lint;
 mod literal;
 mod migrate;
 mod names;
+mod operators;
+mod order;
+mod retype;
+mod rows;
+mod select;
 mod split;
 mod sql;
 mod table;
 mod translate;
 mod types;
+mod view;
 mod write;
 
 #[cfg(test)]
@@ -28,10 +42,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use self::catalog::Catalog;
+pub(super) use self::functions::lower;
 pub use self::functions::register;
+pub use self::lint::{Lint, Remark, lint};
 pub use self::migrate::{
-    Applied, MigrateFault, MigrationFile, SEED, TRANSLATOR, applied, apply, catalog, plan, prepare,
-    seed,
+    Applied, MigrateFault, MigrationFile, SEED, TRANSLATOR, applied, apply, catalog, check,
+    intended, plan, prepare, read_again, seed,
 };
 pub use self::split::{Marks, SplitFault, Statement, split};
 pub use self::translate::{created, translate};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart};
+use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, SelectItem};
 
 use super::Refusal;
 use super::catalog::{Catalog, TableDef};
@@ -32,6 +32,19 @@ pub fn ident(ident: &Ident) -> Result<String, Refusal> {
         .fix("choose a shorter one"));
     }
     Ok(name)
+}
+
+/// The name as PostgreSQL prints it: in quotes where it needs them. (It also quotes its own words.)
+pub fn shown(name: &str) -> String {
+    let mut bytes = name.bytes();
+    let plain = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b == b'_')
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    match plain {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
 }
 
 /// The parts of a dotted name.
@@ -83,6 +96,11 @@ impl Taken {
         for table in catalog.tables.values() {
             taken.add(table);
         }
+        taken.relations.extend(catalog.views.keys().cloned());
+        let checks = catalog.domains.values().flat_map(|domain| &domain.checks);
+        taken
+            .constraints
+            .extend(checks.map(|check| check.name.clone()));
         taken
     }
 
@@ -229,7 +247,8 @@ pub fn index_columns(expressions: &[&Expr]) -> Vec<String> {
     names
 }
 
-fn figure(expression: &Expr) -> Option<String> {
+/// The name of an output that has none of its own.
+pub fn figure(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Identifier(name) => ident(name).ok(),
         Expr::CompoundIdentifier(parts) => ident(parts.last()?).ok(),
@@ -253,6 +272,12 @@ fn figure(expression: &Expr) -> Option<String> {
         Expr::Position { .. } => Some("position".to_owned()),
         Expr::Extract { .. } => Some("extract".to_owned()),
         Expr::Array(_) => Some("array".to_owned()),
+        Expr::Exists { .. } => Some("exists".to_owned()),
+        Expr::Subquery(query) => match query.body.as_select()?.projection.first()? {
+            SelectItem::UnnamedExpr(expr) => figure(expr),
+            SelectItem::ExprWithAlias { alias, .. } => ident(alias).ok(),
+            _ => None,
+        },
         Expr::Case { else_result, .. } => else_result
             .as_deref()
             .and_then(figure)

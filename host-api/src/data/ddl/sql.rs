@@ -50,10 +50,7 @@ pub fn list<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
 fn declared(ty: &Type) -> &'static str {
     match ty {
         Type::Boolean | Type::Smallint | Type::Integer | Type::Bigint => "int",
-        Type::Numeric { .. } => "text collate \"numeric\"",
-        Type::Real | Type::DoublePrecision => "real",
-        Type::Bytea => "blob",
-        _ => "text",
+        ty => ty.sqlite_declaration(),
     }
 }
 
@@ -79,10 +76,13 @@ pub fn column(catalog: &Catalog, table: &TableDef, column: &ColumnDef) -> Result
         table: &table.name,
         columns: &table.columns,
         place,
+        rows: None,
     };
     match &column.fill {
-        None => {}
-        Some(Fill::Default(expr)) => {
+        None | Some(Fill::Default(_)) => {
+            let Some(expr) = column.default() else {
+                return Ok(text);
+            };
             let value = scope(Place::Default).assigned(&parse_expr(expr)?, &column.ty)?;
             if value != "null" {
                 let _ = write!(text, " default ({value})");
@@ -119,6 +119,7 @@ fn constraint(
                 table: &table.name,
                 columns: &table.columns,
                 place: Place::Check,
+                rows: None,
             };
             format!("check ({})", scope.condition(&parse_expr(expr)?)?)
         }
@@ -167,6 +168,18 @@ fn create_table_as(
         .iter()
         .map(|one| column(catalog, table, one))
         .collect::<Result<Vec<_>, _>>()?;
+    for one in &table.columns {
+        let scope = Scope {
+            catalog,
+            table: &table.name,
+            columns: &table.columns,
+            place: Place::Check,
+            rows: None,
+        };
+        if let Some(domain) = &one.domain {
+            parts.extend(domain.checks(&scope, &one.name)?);
+        }
+    }
     for one in &table.constraints {
         parts.extend(constraint(catalog, table, one, rename)?);
     }
@@ -180,6 +193,20 @@ fn create_table_as(
     ))
 }
 
+/// Makes a new table's numbers begin where its identity says.
+pub fn start(table: &TableDef, name: &str) -> Option<String> {
+    let row_id = table.row_id()?;
+    let column = table.columns.iter().find(|there| there.name == row_id)?;
+    match column.fill {
+        Some(Fill::Sequence { start, .. }) if start != 1 => Some(format!(
+            "insert into sqlite_sequence (name, seq) values ({}, {})",
+            text(name),
+            start - 1
+        )),
+        _ => None,
+    }
+}
+
 /// `create index`. Where nulls stand in an index changes no answer, and SQLite's grammar has no word
 /// for it.
 pub fn create_index(
@@ -187,12 +214,16 @@ pub fn create_index(
     table: &TableDef,
     name: &str,
     index: &IndexDef,
-) -> Result<String, Refusal> {
+) -> Result<Option<String>, Refusal> {
+    if index.absent {
+        return Ok(None);
+    }
     let scope = Scope {
         catalog,
         table: &table.name,
         columns: &table.columns,
         place: Place::Stored,
+        rows: None,
     };
     let items = index
         .items
@@ -212,11 +243,41 @@ pub fn create_index(
     if let Some(predicate) = &index.predicate {
         let _ = write!(text, " where {}", scope.condition(&parse_expr(predicate)?)?);
     }
-    Ok(text)
+    Ok(Some(text))
+}
+
+/// A cast at run time.
+pub fn cast(value: &str, from: &Type, to: &Type) -> String {
+    fn target(ty: &Type) -> String {
+        match ty {
+            // An enum is told with its labels.
+            Type::Enum(of) => serde_json::to_string(&**of).unwrap_or_default(),
+            Type::Array(element) => target(element) + "[]",
+            ty => ty.to_string(),
+        }
+    }
+    format!(
+        "pumice_cast({value}, {}, {})",
+        from.form(),
+        text(&target(to))
+    )
+}
+
+/// A value that a `varchar(n)` or `char(n)` can hold, or an error.
+pub fn fit(value: &str, to: &Type) -> String {
+    format!("pumice_fit({value}, {})", text(&to.to_string()))
 }
 
 pub fn drop_table(name: &str) -> String {
     format!("drop table {}", quoted(name))
+}
+
+pub fn create_view(name: &str, query: &str) -> String {
+    format!("create view {} as {query}", quoted(name))
+}
+
+pub fn drop_view(name: &str) -> String {
+    format!("drop view {}", quoted(name))
 }
 
 pub fn drop_index(name: &str) -> String {
@@ -256,9 +317,15 @@ pub fn drop_column(table: &str, column: &str) -> String {
 /// made anew beside the old ones, filled, and only then the old ones go, those that point first.
 /// `defer_foreign_keys` lets rows arrive before what they point to.
 ///
-/// Triggers on these tables are lost: their maker makes them again after a migration.
+/// Triggers on these tables are lost: their maker makes them again after a migration. `conversions` say
+/// what becomes of columns of `of` whose type changes.
 /// Source: <https://www.sqlite.org/lang_altertable.html#otheralter>.
-pub fn rebuild(old: &Catalog, catalog: &Catalog, of: &str) -> Result<Vec<String>, Refusal> {
+pub fn rebuild(
+    old: &Catalog,
+    catalog: &Catalog,
+    of: &str,
+    conversions: &BTreeMap<String, String>,
+) -> Result<Vec<String>, Refusal> {
     // Those that point to `of`, at any distance, nearest first.
     let mut tables = vec![of.to_owned()];
     let mut next = 0;
@@ -282,6 +349,9 @@ pub fn rebuild(old: &Catalog, catalog: &Catalog, of: &str) -> Result<Vec<String>
             &rename[name],
             &rename,
         )?);
+        if old.table(name)?.row_id().is_none() {
+            steps.extend(start(catalog.table(name)?, &rename[name]));
+        }
     }
     for name in &tables {
         let (before, after) = (old.table(name)?, catalog.table(name)?);
@@ -295,8 +365,16 @@ pub fn rebuild(old: &Catalog, catalog: &Catalog, of: &str) -> Result<Vec<String>
         let to = quoted(&rename[name]);
         if !kept.is_empty() {
             let columns = list(kept.iter().copied());
+            let values: Vec<String> = kept
+                .iter()
+                .map(|column| match conversions.get(*column) {
+                    Some(value) if name == of => value.clone(),
+                    _ => quoted(column),
+                })
+                .collect();
             steps.push(format!(
-                "insert into {to} ({columns}) select {columns} from {}",
+                "insert into {to} ({columns}) select {} from {}",
+                values.join(", "),
                 quoted(name)
             ));
         }
@@ -323,7 +401,7 @@ pub fn rebuild(old: &Catalog, catalog: &Catalog, of: &str) -> Result<Vec<String>
     for name in &tables {
         let table = catalog.table(name)?;
         for (name, index) in &table.indexes {
-            steps.push(create_index(catalog, table, name, index)?);
+            steps.extend(create_index(catalog, table, name, index)?);
         }
     }
     steps.push("pragma defer_foreign_keys = off".to_owned());
@@ -372,11 +450,18 @@ pub fn filter(condition: Option<&str>) -> String {
 }
 
 /// Tables of a fresh file that migrations and foreign keys need.
-pub const PREPARE: [&str; 3] = [
+pub const PREPARE: [&str; 4] = [
     "create table if not exists \"auth.users\" (
   \"id\" text not null constraint \"users_pkey\" primary key,
   \"email\" text,
   \"created_at\" text not null default (now())
+)",
+    "create table if not exists \"auth.permission_grants\" (
+  \"role\" text,
+  \"user_id\" text,
+  \"permission\" text not null,
+  \"allow\" int not null,
+  \"expires_at\" text
 )",
     "create table if not exists \"pumice.migration\" (
   \"file\" text not null primary key,
@@ -390,9 +475,21 @@ pub const PREPARE: [&str; 3] = [
 )",
 ];
 
+/// Whether the caller may do what the expression `permission` names: a grant that has not expired
+/// allows it to the caller's role or user, and none denies it.
+pub fn has_permission(permission: &str) -> String {
+    format!(
+        "coalesce((select min(\"_g\".\"allow\") from \"auth.permission_grants\" as \"_g\" \
+         where \"_g\".\"permission\" = {permission} \
+         and (\"_g\".\"expires_at\" is null or \"_g\".\"expires_at\" > now()) \
+         and (\"_g\".\"role\" = pumice_role() or \"_g\".\"user_id\" = pumice_uid())), 0)"
+    )
+}
+
 pub const APPLIED: &str =
     "select \"file\", \"digest\", \"translator\" from \"pumice.migration\" order by \"file\"";
 pub const RECORD: &str = "insert into \"pumice.migration\" (\"file\", \"digest\", \"translator\", \"applied_at\") values (?1, ?2, ?3, now())";
+pub const READ_AGAIN: &str = "update \"pumice.migration\" set \"translator\" = ?1";
 pub const CATALOG: &str = "select \"catalog\" from \"pumice.schema\"";
 pub const KEEP_CATALOG: &str = "insert into \"pumice.schema\" (\"one\", \"catalog\") values (1, ?1) on conflict (\"one\") do update set \"catalog\" = excluded.\"catalog\"";
 pub const BROKEN_REFERENCES: &str =

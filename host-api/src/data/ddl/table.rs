@@ -6,14 +6,15 @@ use sqlparser::ast::{
     ColumnDef as ColumnAst, ColumnOption, ConstraintCharacteristics, ConstraintReferenceMatchKind,
     CreateIndex, CreateTable, CreateTableOptions, DeferrableInitial, Expr, ForeignKeyConstraint,
     GeneratedAs, Ident, IndexColumn, IndexType, NullsDistinctOption, OrderBySort,
-    ReferentialAction, TableConstraint, Value as Literal,
+    ReferentialAction, SequenceOptions, TableConstraint, Value as Literal,
 };
 
+use super::access::Access;
 use super::catalog::{
     Catalog, ColumnDef, ConstraintDef, ConstraintKind, Fill, IndexDef, IndexItem, Reference,
     TableDef, columns_of,
 };
-use super::expr::{is_integer, is_text};
+use super::coerce::{is_integer, is_text};
 use super::names::{self, Taken};
 use super::{Refusal, sql, types};
 use crate::data::Type;
@@ -25,7 +26,7 @@ const COLUMNS_MAX: usize = 1600;
 pub fn create(catalog: &Catalog, create: &CreateTable) -> Result<Option<TableDef>, Refusal> {
     let name = names::relation(&create.name)?;
     names::new_relation(&name)?;
-    if create.if_not_exists && catalog.tables.contains_key(&name) {
+    if create.if_not_exists && catalog.relations().any(|there| *there == name) {
         return Ok(None);
     }
     for (given, what) in [
@@ -56,6 +57,8 @@ pub fn create(catalog: &Catalog, create: &CreateTable) -> Result<Option<TableDef
         constraints: Vec::new(),
         indexes: BTreeMap::new(),
         comment: None,
+        access: Access::default(),
+        grants: catalog.default_grants(),
     };
     extend(
         catalog,
@@ -152,6 +155,7 @@ fn add_column<'a>(
     let mut column = ColumnDef {
         name: name.clone(),
         ty: declared.ty,
+        domain: declared.domain,
         not_null: declared.serial,
         fill: None,
         comment: None,
@@ -160,6 +164,7 @@ fn add_column<'a>(
         column.fill = Some(Fill::Sequence {
             name: taken.choose_relation(&table.name, Some(&name), "seq"),
             always: false,
+            start: 1,
         });
     }
     for option in &ast.options {
@@ -202,14 +207,7 @@ fn add_column<'a>(
                 ..
             } => {
                 one_fill(&column)?;
-                if sequence_options
-                    .as_ref()
-                    .is_some_and(|options| !options.is_empty())
-                {
-                    return Err(Refusal::only_postgres(
-                        "an option of an identity's sequence",
-                    ));
-                }
+                let start = start(sequence_options.as_deref().unwrap_or_default(), &column.ty)?;
                 if !is_integer(&column.ty) {
                     return Err(Refusal::wrong(
                         "identity column type must be smallint, integer, or bigint",
@@ -219,6 +217,7 @@ fn add_column<'a>(
                 column.fill = Some(Fill::Sequence {
                     name: taken.choose_relation(&table.name, Some(&name), "seq"),
                     always: *generated_as == GeneratedAs::Always,
+                    start,
                 });
             }
             ColumnOption::Collation(collation) => {
@@ -235,6 +234,57 @@ fn add_column<'a>(
     }
     table.columns.push(column);
     Ok(())
+}
+
+/// The first value of an identity. What SQLite's own numbers do not do is refused.
+fn start(options: &[SequenceOptions], ty: &Type) -> Result<i64, Refusal> {
+    let number = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Literal::Number(text, _) => text.parse::<i64>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let most = match ty {
+        Type::Smallint => i64::from(i16::MAX),
+        Type::Integer => i64::from(i32::MAX),
+        _ => i64::MAX,
+    };
+    let mut start = 1;
+    for option in options {
+        let same = match option {
+            SequenceOptions::StartWith(expr, _) => {
+                start = number(expr).unwrap_or_default();
+                if start < 1 {
+                    return Err(Refusal::wrong(format!(
+                        "START value ({expr}) cannot be less than MINVALUE (1)"
+                    )));
+                }
+                if start > most {
+                    return Err(Refusal::wrong(format!(
+                        "START value ({start}) cannot be greater than MAXVALUE ({most})"
+                    )));
+                }
+                true
+            }
+            SequenceOptions::IncrementBy(expr, _) | SequenceOptions::MinValue(Some(expr)) => {
+                number(expr) == Some(1)
+            }
+            SequenceOptions::MaxValue(Some(expr)) => number(expr) == Some(most),
+            SequenceOptions::MinValue(None) | SequenceOptions::MaxValue(None) => true,
+            // How many numbers are set aside; `no cycle` reads as true.
+            SequenceOptions::Cache(_) | SequenceOptions::Cycle(true) => true,
+            SequenceOptions::Cycle(false) => false,
+        };
+        if !same {
+            return Err(Refusal::only_postgres(format!(
+                "`{}` of an identity",
+                option.to_string().trim()
+            ))
+            .fix("only `start with` can differ from the default"));
+        }
+    }
+    Ok(start)
 }
 
 fn name_all(
@@ -348,6 +398,18 @@ fn set_primary<'a>(
         ));
     }
     pending.primary = Some((given, columns));
+    Ok(())
+}
+
+/// Checks the foreign keys of `table` and those that point to it: for a column that has changed.
+pub fn check_references(catalog: &Catalog, name: &str) -> Result<(), Refusal> {
+    for table in catalog.tables.values() {
+        for reference in table.references() {
+            if table.name == name || reference.is_to(name) {
+                resolve(catalog, table, &mut reference.clone())?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -475,7 +537,10 @@ pub fn index(
         );
     }
     match &create.using {
+        // GIN, GiST and BRIN find what other indexes cannot; without them SQLite reads the rows. They
+        // cannot be unique.
         None | Some(IndexType::BTree | IndexType::Hash) => {}
+        Some(IndexType::GIN | IndexType::GiST | IndexType::BRIN) if !create.unique => {}
         Some(other) => return Err(Refusal::only_postgres(format!("an index using {other}"))),
     }
     if create.nulls_distinct == Some(false) {
@@ -524,7 +589,18 @@ pub fn index(
         unique: create.unique,
         items,
         predicate: create.predicate.as_ref().map(ToString::to_string),
+        absent: matches!(
+            create.using,
+            Some(IndexType::GIN | IndexType::GiST | IndexType::BRIN)
+        ),
     };
+    if index.absent {
+        for item in &create.columns {
+            for column in columns_of(&item.column.expr) {
+                table.column(&column)?;
+            }
+        }
+    }
     // Says now what is wrong with an expression.
     sql::create_index(catalog, table, &name, &index)?;
     Ok(Some((table.name.clone(), name, index)))

@@ -4,18 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    AlterTypeAddValuePosition, AlterTypeOperation, CommentObject, Expr, Ident, ObjectName,
-    ObjectType, Statement as Ast, UserDefinedTypeRepresentation,
+    CommentObject, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement as Ast,
+    UserDefinedTypeRepresentation,
 };
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, Tokenizer};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
+use super::access::{self, Rights};
 use super::catalog::Catalog;
-use super::names::{self, Taken};
+use super::domain::{self, DomainDef};
+use super::enums::is_enum;
+use super::names;
 use super::split::{Statement, split};
-use super::{DdlFault, Refusal, Step, Translated, alter, sql, table, write};
-use crate::data::{Enum, Type};
+use super::{DdlFault, Refusal, Step, Translated, alter, sql, table, view, write};
 
 /// Words and signs between two commas or parentheses: bounds how deep an expression can become, as
 /// each level takes one of them and recursion over it takes stack.
@@ -26,13 +29,39 @@ const SHOWN_CHARACTERS: usize = 80;
 
 /// Translates `source`, the text of `file`, which runs on what `catalog` describes.
 ///
-/// `create policy`, `grant`, `revoke` and row-level security are read and leave no trace in the steps
-/// or the catalog: on PostgreSQL they take effect as they run, on SQLite policies and grants are a
-/// matter of the layer above.
+/// `create policy`, `grant`, `revoke` and row-level security leave no trace in the steps: the catalog
+/// tells of them, and whoever asks is held to them by the layer above. A table is closed when its file
+/// ends, unless it is marked `-- pumice: open`: so does the runner on PostgreSQL.
 ///
 /// # Errors
 /// [`DdlFault`] at the first statement that is wrong or outside the subset.
 pub fn translate(source: &str, file: &str, catalog: Catalog) -> Result<Translated, DdlFault> {
+    run(source, file, catalog, None)
+}
+
+/// As [`translate`], and goes on behind a fault as if its statement were not there. `None` when the text
+/// cannot be taken apart into statements.
+pub fn translate_all(
+    source: &str,
+    file: &str,
+    catalog: Catalog,
+    faults: &mut Vec<DdlFault>,
+) -> Option<Translated> {
+    match run(source, file, catalog, Some(faults)) {
+        Ok(done) => Some(done),
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    }
+}
+
+fn run(
+    source: &str,
+    file: &str,
+    catalog: Catalog,
+    mut faults: Option<&mut Vec<DdlFault>>,
+) -> Result<Translated, DdlFault> {
     let statements = split(source).map_err(|fault| DdlFault {
         file: file.to_owned(),
         line: fault.line,
@@ -44,6 +73,8 @@ pub fn translate(source: &str, file: &str, catalog: Catalog) -> Result<Translate
         catalog,
         steps: Vec::new(),
         open: BTreeSet::new(),
+        new: BTreeSet::new(),
+        views_away: false,
         line: 0,
     };
     for statement in statements {
@@ -51,13 +82,33 @@ pub fn translate(source: &str, file: &str, catalog: Catalog) -> Result<Translate
             continue;
         }
         work.line = statement.line;
-        work.statement(&statement).map_err(|refusal| DdlFault {
+        // A refused statement may have done half of its work.
+        let before = faults.is_some().then(|| work.clone());
+        let Err(refusal) = work.statement(&statement) else {
+            continue;
+        };
+        let fault = DdlFault {
             file: file.to_owned(),
             line: statement.line,
             statement: shown(statement.source),
             reason: refusal.reason,
             fix: refusal.fix,
-        })?;
+        };
+        match (&mut faults, before) {
+            (Some(faults), Some(before)) => {
+                faults.push(fault);
+                work = before;
+            }
+            _ => return Err(fault),
+        }
+    }
+    for name in work.new.difference(&work.open) {
+        if let Some(table) = work.catalog.tables.get_mut(name) {
+            table.access.row_security = true;
+        }
+        if let Some(view) = work.catalog.views.get_mut(name) {
+            view.invoker = true;
+        }
     }
     Ok(Translated {
         steps: work.steps,
@@ -83,8 +134,8 @@ pub fn parse_expr(text: &str) -> Result<Expr, Refusal> {
 /// The table or view of `public` that a statement creates, if it is of that kind.
 pub fn created(source: &str) -> Option<String> {
     let name = match parse(source).ok()? {
-        Ast::CreateTable(table) => table.name,
-        Ast::CreateView(view) => view.name,
+        Parsed::Ast(Ast::CreateTable(table)) => table.name,
+        Parsed::Ast(Ast::CreateView(view)) => view.name,
         _ => return None,
     };
     let last = name.0.last()?.as_ident()?;
@@ -94,9 +145,24 @@ pub fn created(source: &str) -> Option<String> {
     })
 }
 
-fn parse(source: &str) -> Result<Ast, Refusal> {
+/// A statement taken apart.
+enum Parsed {
+    Ast(Ast),
+    /// `alter default privileges`, and the grant or revoke in it.
+    Defaults {
+        schemas: Vec<ObjectName>,
+        ast: Ast,
+    },
+    Domain(Box<domain::Create>),
+    CommentOnPolicy {
+        policy: Ident,
+        table: ObjectName,
+    },
+}
+
+fn parse(source: &str) -> Result<Parsed, Refusal> {
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, source)
+    let mut tokens = Tokenizer::new(&dialect, source)
         .tokenize_with_location()
         .map_err(|error| Refusal::wrong(error.to_string()))?;
     let mut chains = vec![0usize];
@@ -125,23 +191,145 @@ fn parse(source: &str) -> Result<Ast, Refusal> {
             }
         }
     }
+    order_sequences(&mut tokens);
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
-    let refused = |error: sqlparser::parser::ParserError| {
+    let refused = |error: ParserError| {
         Refusal::wrong(format!("not understood: {error}"))
             .fix("correct it, or mark it with `-- pumice: only postgres` if PostgreSQL takes it")
     };
-    let ast = parser.parse_statement().map_err(refused)?;
+    let parsed = parse_special(&mut parser).transpose();
+    let parsed = match parsed {
+        Some(parsed) => parsed.map_err(refused)?,
+        None => Parsed::Ast(parser.parse_statement().map_err(refused)?),
+    };
     match parser.peek_token().token {
-        Token::EOF => Ok(ast),
+        Token::EOF => Ok(parsed),
         rest => Err(Refusal::wrong(format!("not understood from `{rest}` on"))
             .fix("correct it, or mark it with `-- pumice: only postgres` if PostgreSQL takes it")),
     }
 }
 
+/// Puts the options behind an `identity` in the one order that the parser knows.
+fn order_sequences(tokens: &mut [TokenWithSpan]) {
+    let keyword = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let mut at = 0;
+    while at < tokens.len() {
+        at += 1;
+        if keyword(&tokens[at - 1]) != Keyword::IDENTITY {
+            continue;
+        }
+        let is_space = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+        let Some(open) = (at..tokens.len()).find(|at| !is_space(&tokens[*at])) else {
+            return;
+        };
+        if tokens[open].token != Token::LParen {
+            continue;
+        }
+        let Some(close) = (open..tokens.len()).find(|at| tokens[*at].token == Token::RParen) else {
+            return;
+        };
+        let mut options: Vec<(usize, Vec<TokenWithSpan>)> = Vec::new();
+        for (index, token) in tokens[open + 1..close].iter().enumerate() {
+            let next = || {
+                let rest = &tokens[open + 2 + index..close];
+                rest.iter().find(|token| !is_space(token)).map(keyword)
+            };
+            let after_no = matches!(options.last(), Some((_, option)) if option.iter().rev().find(|t| !is_space(t)).map(keyword) == Some(Keyword::NO));
+            let word = match keyword(token) {
+                Keyword::NO => next().unwrap_or(Keyword::NoKeyword),
+                _ if after_no => Keyword::NoKeyword,
+                word => word,
+            };
+            let rank = match word {
+                Keyword::INCREMENT => 1,
+                Keyword::MINVALUE => 2,
+                Keyword::MAXVALUE => 3,
+                Keyword::START => 4,
+                Keyword::CACHE => 5,
+                Keyword::CYCLE => 6,
+                _ => 0,
+            };
+            match options.last_mut() {
+                Some((_, option)) if rank == 0 => option.push(token.clone()),
+                _ => options.push((rank, vec![token.clone()])),
+            }
+        }
+        options.sort_by_key(|(rank, _)| *rank);
+        // The parser needs no white space.
+        let words = options.into_iter().flat_map(|(_, option)| option);
+        let mut kept = words.filter(|token| !is_space(token));
+        for place in &mut tokens[open + 1..close] {
+            *place = kept
+                .next()
+                .unwrap_or_else(|| TokenWithSpan::wrap(Token::Whitespace(Whitespace::Space)));
+        }
+        at = close;
+    }
+}
+
+/// What the parser does not know as a statement; it stands where it stood otherwise.
+fn parse_special(parser: &mut Parser<'_>) -> Result<Option<Parsed>, ParserError> {
+    let start = parser.index();
+    if parser.parse_keyword(Keyword::ALTER)
+        && parser.parse_keyword(Keyword::DEFAULT)
+        && parser.parse_keyword(Keyword::PRIVILEGES)
+    {
+        if parser.parse_keyword(Keyword::FOR) {
+            parser.expect_one_of_keywords(&[Keyword::ROLE, Keyword::USER])?;
+            parser.parse_comma_separated(Parser::parse_identifier)?;
+        }
+        let mut schemas = Vec::new();
+        if parser.parse_keywords(&[Keyword::IN, Keyword::SCHEMA]) {
+            schemas = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
+        }
+        let ast = parser.parse_statement()?;
+        return Ok(Some(Parsed::Defaults { schemas, ast }));
+    }
+    back(parser, start);
+    if parser.parse_keywords(&[Keyword::CREATE, Keyword::DOMAIN]) {
+        let create = domain::parse(parser)?;
+        return Ok(Some(Parsed::Domain(Box::new(create))));
+    }
+    back(parser, start);
+    if parser.parse_keywords(&[Keyword::COMMENT, Keyword::ON, Keyword::POLICY]) {
+        let policy = parser.parse_identifier()?;
+        parser.expect_keyword_is(Keyword::ON)?;
+        let table = parser.parse_object_name(false)?;
+        parser.expect_keyword_is(Keyword::IS)?;
+        if !parser.parse_keyword(Keyword::NULL) {
+            parser.parse_literal_string()?;
+        }
+        return Ok(Some(Parsed::CommentOnPolicy { policy, table }));
+    }
+    back(parser, start);
+    // What changes a view beside its query is said of tables in the same words.
+    if parser.parse_keywords(&[Keyword::ALTER, Keyword::VIEW]) {
+        return parser
+            .parse_alter_table(false)
+            .map(|ast| Some(Parsed::Ast(ast)));
+    }
+    back(parser, start);
+    Ok(None)
+}
+
+fn back(parser: &mut Parser<'_>, to: usize) {
+    while parser.index() > to {
+        parser.prev_token();
+    }
+}
+
 /// A file being translated.
+#[derive(Clone)]
 pub struct Work {
     pub catalog: Catalog,
     pub open: BTreeSet<String>,
+    /// Tables that the file makes, and its views that are not marked open.
+    pub new: BTreeSet<String>,
+    /// Whether SQLite's views are gone for the moment.
+    pub views_away: bool,
     steps: Vec<Step>,
     line: usize,
 }
@@ -154,16 +342,42 @@ impl Work {
             .extend(sql.into_iter().map(|sql| Step { line, sql }));
     }
 
+    /// As [`Work::run`], ahead of what stands at `at`.
+    pub fn run_before(&mut self, at: usize, sql: Vec<String>) {
+        let line = self.line;
+        let steps = sql.into_iter().map(|sql| Step { line, sql });
+        self.steps.splice(at..at, steps);
+    }
+
+    pub fn steps_len(&self) -> usize {
+        self.steps.len()
+    }
+
     fn statement(&mut self, statement: &Statement<'_>) -> Result<(), Refusal> {
-        let ast = parse(statement.source)?;
+        let ast = match parse(statement.source)? {
+            Parsed::Ast(ast) => ast,
+            Parsed::Defaults { schemas, ast } => return self.grant(&ast, Some(&schemas)),
+            Parsed::Domain(create) => return self.create_domain(&create),
+            Parsed::CommentOnPolicy { policy, table } => {
+                return access::comment_on_policy(&self.catalog, &policy, &table);
+            }
+        };
         match &ast {
             Ast::CreateTable(create) => {
                 if let Some(table) = table::create(&self.catalog, create)? {
                     let name = table.name.clone();
                     self.catalog.tables.insert(name.clone(), table);
                     let sql = sql::create_table(&self.catalog, self.catalog.table(&name)?)?;
+                    let start = sql::start(self.catalog.table(&name)?, &name);
                     self.run([sql]);
+                    self.run(start);
+                    self.new.insert(name.clone());
                     if statement.marks.open {
+                        let table = self.catalog.table_mut(&name)?;
+                        table.access.row_security = false;
+                        for role in ["anon", "authenticated"] {
+                            table.grants.insert(role.to_owned(), Rights::all());
+                        }
                         self.open.insert(name);
                     }
                 }
@@ -175,10 +389,11 @@ impl Work {
                     table.indexes.insert(name.clone(), index.clone());
                     let table = self.catalog.table(&of)?;
                     let sql = sql::create_index(&self.catalog, table, &name, &index)?;
-                    self.run([sql]);
+                    self.run(sql);
                 }
                 Ok(())
             }
+            Ast::CreateView(create) => view::create(self, create, statement.marks.open),
             Ast::AlterTable(change) => alter::table(self, change),
             Ast::Drop {
                 object_type,
@@ -188,6 +403,7 @@ impl Work {
                 ..
             } => match object_type {
                 ObjectType::Table => alter::drop_tables(self, names, *if_exists, *cascade),
+                ObjectType::View => view::drop(self, names, *if_exists, *cascade),
                 ObjectType::Index => self.drop_indexes(names, *if_exists),
                 ObjectType::Type => self.drop_types(names, *if_exists),
                 other => Err(Refusal::only_postgres(format!("`drop {other}`"))),
@@ -196,6 +412,24 @@ impl Work {
                 name,
                 representation: Some(UserDefinedTypeRepresentation::Enum { labels }),
             } => self.create_enum(name, labels),
+            Ast::DropDomain(drop) => {
+                let name = names::relation(&drop.name)?;
+                match self.catalog.domains.contains_key(&name) {
+                    true => self.drop_domain(&name),
+                    false if self.catalog.enums.contains_key(&name) => {
+                        Err(Refusal::wrong(format!("\"{name}\" is not a domain")))
+                    }
+                    false if drop.if_exists => Ok(()),
+                    false => Err(Refusal::wrong(format!("type \"{name}\" does not exist"))),
+                }
+            }
+            Ast::CreateSchema {
+                schema_name: SchemaName::Simple(name),
+                if_not_exists: true,
+                ..
+            } if names::parts(name)? == ["public"] || names::parts(name)? == ["extensions"] => {
+                Ok(())
+            }
             Ast::AlterType(change) => self.alter_enum(&change.name, &change.operation),
             Ast::Comment {
                 object_type,
@@ -206,11 +440,19 @@ impl Work {
             Ast::Insert(insert) => write::insert(self, insert),
             Ast::Update(update) => write::update(self, update),
             Ast::Delete(delete) => write::delete(self, delete),
-            Ast::CreatePolicy(_)
-            | Ast::AlterPolicy(_)
-            | Ast::DropPolicy(_)
-            | Ast::Grant(_)
-            | Ast::Revoke(_) => Ok(()),
+            Ast::CreatePolicy(create) => access::create_policy(self, create),
+            Ast::AlterPolicy(alter) => access::alter_policy(self, alter),
+            Ast::DropPolicy(drop) => access::drop_policy(self, drop),
+            Ast::Grant(_) | Ast::Revoke(_) => self.grant(&ast, None),
+            // gen_random_uuid and uuid_generate_v4 are there without them; the others' types are not.
+            Ast::CreateExtension(create)
+                if matches!(
+                    names::ident(&create.name)?.as_str(),
+                    "pgcrypto" | "uuid-ossp" | "citext" | "pg_trgm" | "btree_gin" | "btree_gist"
+                ) =>
+            {
+                Ok(())
+            }
             Ast::StartTransaction { .. } | Ast::Commit { .. } | Ast::Rollback { .. } => {
                 Err(Refusal::wrong("a file is one transaction already").fix("take it out"))
             }
@@ -221,6 +463,33 @@ impl Work {
                     words.join(" ").to_lowercase()
                 )))
             }
+        }
+    }
+
+    /// A grant or a revoke; of default privileges when it has `schemas`.
+    fn grant(&mut self, ast: &Ast, schemas: Option<&[ObjectName]>) -> Result<(), Refusal> {
+        let change = match ast {
+            Ast::Grant(grant) => access::Change {
+                grant: true,
+                privileges: &grant.privileges,
+                objects: grant.objects.as_ref(),
+                grantees: &grant.grantees,
+                further: grant.with_grant_option
+                    || grant.as_grantor.is_some()
+                    || grant.current_grants.is_some(),
+            },
+            Ast::Revoke(revoke) => access::Change {
+                grant: false,
+                privileges: &revoke.privileges,
+                objects: revoke.objects.as_ref(),
+                grantees: &revoke.grantees,
+                further: revoke.grant_option_for,
+            },
+            other => return Err(Refusal::only_postgres(format!("`{other}`"))),
+        };
+        match schemas {
+            None => change.apply(self),
+            Some(schemas) => change.apply_default(self, schemas),
         }
     }
 
@@ -238,7 +507,10 @@ impl Work {
                 return Err(Refusal::wrong(format!("index \"{name}\" does not exist")));
             };
             let table = self.catalog.table_mut(&table)?;
-            table.indexes.remove(&name);
+            let absent = table
+                .indexes
+                .remove(&name)
+                .is_some_and(|index| index.absent);
             let table = table.clone();
             let lost = self.catalog.tables.values().find(|other| {
                 other
@@ -251,77 +523,8 @@ impl Work {
                     other.name
                 )));
             }
-            self.run([sql::drop_index(&name)]);
-        }
-        Ok(())
-    }
-
-    fn create_enum(&mut self, name: &ObjectName, labels: &[Ident]) -> Result<(), Refusal> {
-        let name = names::relation(name)?;
-        if self.catalog.enums.contains_key(&name)
-            || Taken::of(&self.catalog).relation(&name).is_err()
-        {
-            return Err(Refusal::wrong(format!("type \"{name}\" already exists")));
-        }
-        let mut found: Vec<String> = Vec::new();
-        for label in labels {
-            let label = enum_label(label)?;
-            if found.contains(&label) {
-                return Err(Refusal::wrong(format!("enum label \"{label}\" used twice")));
-            }
-            found.push(label);
-        }
-        let of = Enum {
-            name: name.clone(),
-            labels: found,
-        };
-        self.catalog.enums.insert(name, Arc::new(of));
-        Ok(())
-    }
-
-    fn alter_enum(
-        &mut self,
-        name: &ObjectName,
-        operation: &AlterTypeOperation,
-    ) -> Result<(), Refusal> {
-        let name = names::relation(name)?;
-        let Some(of) = self.catalog.enums.get(&name) else {
-            return Err(Refusal::wrong(format!("type \"{name}\" does not exist")));
-        };
-        let mut of = Enum::clone(of);
-        let AlterTypeOperation::AddValue(add) = operation else {
-            return Err(Refusal::only_postgres(
-                "a change of a type other than `add value`",
-            ));
-        };
-        let label = enum_label(&add.value)?;
-        if of.labels.contains(&label) {
-            if add.if_not_exists {
-                return Ok(());
-            }
-            return Err(Refusal::wrong(format!(
-                "enum label \"{label}\" already exists"
-            )));
-        }
-        let place = |there: &Ident| {
-            of.labels
-                .iter()
-                .position(|label| *label == there.value)
-                .ok_or_else(|| {
-                    Refusal::wrong(format!("\"{}\" is not an existing enum label", there.value))
-                })
-        };
-        let at = match &add.position {
-            None => of.labels.len(),
-            Some(AlterTypeAddValuePosition::Before(there)) => place(there)?,
-            Some(AlterTypeAddValuePosition::After(there)) => place(there)? + 1,
-        };
-        of.labels.insert(at, label);
-        let of = Arc::new(of);
-        self.catalog.enums.insert(name.clone(), of.clone());
-        for table in self.catalog.tables.values_mut() {
-            for column in &mut table.columns {
-                replace_enum(&mut column.ty, &of);
+            if !absent {
+                self.run([sql::drop_index(&name)]);
             }
         }
         Ok(())
@@ -330,6 +533,10 @@ impl Work {
     fn drop_types(&mut self, names: &[ObjectName], if_exists: bool) -> Result<(), Refusal> {
         for name in names {
             let name = names::relation(name)?;
+            if self.catalog.domains.contains_key(&name) {
+                self.drop_domain(&name)?;
+                continue;
+            }
             if !self.catalog.enums.contains_key(&name) {
                 if if_exists {
                     continue;
@@ -348,6 +555,13 @@ impl Work {
                     )));
                 }
             }
+            let made_of = |domain: &&Arc<DomainDef>| is_enum(&domain.ty, &name);
+            if let Some(domain) = self.catalog.domains.values().find(made_of) {
+                return Err(Refusal::wrong(format!(
+                    "cannot drop type \"{name}\": type \"{}\" depends on it",
+                    domain.name
+                )));
+            }
             self.catalog.enums.remove(&name);
         }
         Ok(())
@@ -365,6 +579,9 @@ impl Work {
             CommentObject::Table => {
                 self.catalog.table_mut(&names::relation(name)?)?.comment = comment;
             }
+            CommentObject::View => {
+                self.catalog.view_mut(&names::relation(name)?)?.comment = comment;
+            }
             CommentObject::Column => {
                 let mut table = name.clone();
                 let column = table.0.pop().map(|part| ObjectName(vec![part]));
@@ -372,43 +589,26 @@ impl Work {
                     Some(column) => names::relation(&column)?,
                     None => return Err(Refusal::wrong("a comment on nothing")),
                 };
-                let table = self.catalog.table_mut(&names::relation(&table)?)?;
-                table.column_mut(&column)?.comment = comment;
+                let table = names::relation(&table)?;
+                if let Some(view) = self.catalog.views.get_mut(&table) {
+                    view.column_mut(&column)?.comment = comment;
+                } else {
+                    let table = self.catalog.table_mut(&table)?;
+                    table.column_mut(&column)?.comment = comment;
+                }
             }
             // The API shows no others.
-            CommentObject::Index | CommentObject::Type => {}
+            CommentObject::Index
+            | CommentObject::Type
+            | CommentObject::Domain
+            | CommentObject::Schema
+            | CommentObject::Extension => {}
             _ => {
                 return Err(Refusal::only_postgres(
-                    "a comment on anything but tables, columns, indexes and types",
+                    "a comment on anything but tables, views, columns, indexes, types and policies",
                 ));
             }
         }
         Ok(())
-    }
-}
-
-fn enum_label(label: &Ident) -> Result<String, Refusal> {
-    if label.value.is_empty() || label.value.len() > names::NAME_BYTES_MAX {
-        return Err(
-            Refusal::wrong(format!("invalid enum label \"{}\"", label.value))
-                .fix(format!("labels have 1 to {} bytes", names::NAME_BYTES_MAX)),
-        );
-    }
-    Ok(label.value.clone())
-}
-
-fn replace_enum(ty: &mut Type, of: &Arc<Enum>) {
-    match ty {
-        Type::Enum(there) if there.name == of.name => *there = of.clone(),
-        Type::Array(element) => replace_enum(element, of),
-        _ => {}
-    }
-}
-
-fn is_enum(ty: &Type, name: &str) -> bool {
-    match ty {
-        Type::Enum(of) => of.name == name,
-        Type::Array(element) => is_enum(element, name),
-        _ => false,
     }
 }

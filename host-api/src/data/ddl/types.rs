@@ -1,9 +1,12 @@
 //! Column types as they are written, to [`Type`].
 
+use std::sync::Arc;
+
 use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
 
 use super::Refusal;
 use super::catalog::Catalog;
+use super::domain::DomainDef;
 use super::names;
 use crate::data::Type;
 
@@ -15,6 +18,7 @@ const CHARACTERS_MAX: u64 = 10_485_760;
 /// A declared type.
 pub struct Declared {
     pub ty: Type,
+    pub domain: Option<Arc<DomainDef>>,
     /// Whether it is serial, bigserial or smallserial: `ty`, not null, filled by a sequence.
     pub serial: bool,
 }
@@ -32,11 +36,27 @@ pub fn declared(data_type: &DataType, catalog: &Catalog) -> Result<Declared, Ref
             _ => None,
         };
         if let Some(ty) = ty {
-            return Ok(Declared { ty, serial: true });
+            return Ok(Declared {
+                ty,
+                domain: None,
+                serial: true,
+            });
         }
+    }
+    if let DataType::Custom(name, arguments) = data_type
+        && arguments.is_empty()
+        && let Ok(name) = names::relation(name)
+        && let Some(domain) = catalog.domains.get(&name)
+    {
+        return Ok(Declared {
+            ty: domain.ty.clone(),
+            domain: Some(domain.clone()),
+            serial: false,
+        });
     }
     Ok(Declared {
         ty: plain(data_type, catalog)?,
+        domain: None,
         serial: false,
     })
 }

@@ -210,6 +210,7 @@ fn scope<'c>(catalog: &'c Catalog, table: &'c TableDef) -> Scope<'c> {
         table: &table.name,
         columns: &table.columns,
         place: Place::Statement,
+        rows: None,
     }
 }
 

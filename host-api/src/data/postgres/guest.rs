@@ -5,6 +5,7 @@
 //! types PostgreSQL infers, and rows become JSON there too.
 
 use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgTypeKind;
 use sqlx::{AssertSqlSafe, Either, Executor as _, SqlSafeStr as _, Statement as _, TypeInfo as _};
@@ -27,48 +28,50 @@ impl PgTx {
     /// # Errors
     /// PostgreSQL's own, 42601 for two statements among them; 42501 for a statement of another kind;
     /// [`DataError::TooLarge`].
-    pub async fn guest_query(
-        &mut self,
-        sql: &str,
-        parameters: &[Box<RawValue>],
+    pub fn guest_query<'a>(
+        &'a mut self,
+        sql: &'a str,
+        parameters: &'a [Box<RawValue>],
         bytes_max: usize,
-    ) -> Result<Vec<String>, DataError> {
-        let keyword = first_keyword(sql);
-        if !KEYWORDS.contains(&keyword.as_str()) {
-            return Err(DataError::sql(
-                "42501",
-                format!(
-                    "`{keyword}` is not for guests: a statement begins with one of {}",
-                    KEYWORDS.join(", ")
-                ),
-            ));
-        }
-        self.guest_was_here = true;
-        // As the app, with the caller's claims and depth: whatever was set before, by whom.
-        self.batch(sql::before_guest(&self.context, &self.prepared)?)
-            .await?;
-        self.prepared.clear();
-        self.identity = Identity::Guest;
+    ) -> BoxFuture<'a, Result<Vec<String>, DataError>> {
+        Box::pin(async move {
+            let keyword = first_keyword(sql);
+            if !KEYWORDS.contains(&keyword.as_str()) {
+                return Err(DataError::sql(
+                    "42501",
+                    format!(
+                        "`{keyword}` is not for guests: a statement begins with one of {}",
+                        KEYWORDS.join(", ")
+                    ),
+                ));
+            }
+            self.guest_was_here = true;
+            // As the app, with the caller's claims and depth: whatever was set before, by whom.
+            self.batch(sql::before_guest(&self.context, &self.prepared)?)
+                .await?;
+            self.prepared.clear();
+            self.identity = Identity::Guest;
 
-        self.start()?;
-        let described = (&mut self.lease()?.connection)
-            .prepare(AssertSqlSafe(sql.to_owned()).into_sql_str())
-            .await;
-        let described = self.settle(described)?;
-        let arguments = arguments(described.parameters(), parameters)?;
-        let mut statement = sql.to_owned();
-        if !arguments.is_empty() {
-            let number = self.guest_statements;
-            self.guest_statements += 1;
-            self.single(sql::prepare(number, sql)).await?;
-            self.prepared.push(number);
-            statement = sql::execute(number, &arguments);
-        }
-        if described.columns().is_empty() {
-            self.single(statement).await?;
-            return Ok(Vec::new());
-        }
-        self.guest_rows(statement, bytes_max).await
+            self.start()?;
+            let described = (&mut self.lease()?.connection)
+                .prepare(AssertSqlSafe(sql.to_owned()).into_sql_str())
+                .await;
+            let described = self.settle(described)?;
+            let arguments = arguments(described.parameters(), parameters)?;
+            let mut statement = sql.to_owned();
+            if !arguments.is_empty() {
+                let number = self.guest_statements;
+                self.guest_statements += 1;
+                self.single(sql::prepare(number, sql)).await?;
+                self.prepared.push(number);
+                statement = sql::execute(number, &arguments);
+            }
+            if described.columns().is_empty() {
+                self.single(statement).await?;
+                return Ok(Vec::new());
+            }
+            self.guest_rows(statement, bytes_max).await
+        })
     }
 
     /// Runs one statement, and refuses two.

@@ -5,45 +5,76 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::data::{Check, Column, DataError, Enum, ForeignKey, Key, Name, Schema, Table, Type};
+use super::lineage::Lineage;
+use crate::data::schema::{
+    Argument, Columns, Function, PUBLIC, Privileges, Returns, View, Volatility,
+};
+use crate::data::{
+    Check, Column, DataError, Engine, Enum, ForeignKey, Key, Kind, Name, Schema, Table, Type,
+};
 
 #[derive(Deserialize)]
 struct RawSchema {
     enums: Vec<RawEnum>,
     tables: Vec<RawTable>,
+    functions: Vec<RawFunction>,
 }
 
 #[derive(Deserialize)]
 struct RawEnum {
+    schema: String,
     name: String,
+    format: String,
     labels: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
-struct RawTable {
-    name: String,
+pub(super) struct RawTable {
+    pub(super) oid: i64,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// `pg_class.relkind`
+    kind: char,
+    /// What it can be changed by, as bits.
+    events: i32,
+    invoker: bool,
     comment: Option<String>,
-    columns: Vec<RawColumn>,
+    /// A view's, shortened.
+    pub(super) rule: Option<String>,
+    grants: Vec<RawGrant>,
+    pub(super) columns: Vec<RawColumn>,
     constraints: Vec<RawConstraint>,
 }
 
 #[derive(Deserialize)]
-struct RawColumn {
-    name: String,
+struct RawGrant {
+    role: String,
+    privilege: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawColumn {
+    pub(super) name: String,
+    pub(super) number: i32,
     /// The whole type as `format_type` writes it.
     format: String,
+    /// The same of a domain's base, without length.
+    bare: String,
     /// The type's name, or that of an array's elements.
     #[serde(rename = "type")]
     ty: String,
     modifier: i32,
     builtin: bool,
+    /// As `format_type` writes it.
     #[serde(rename = "enum")]
-    is_enum: bool,
+    of_enum: Option<String>,
     array: bool,
     not_null: bool,
     default: bool,
+    expression: Option<String>,
     generated: bool,
     comment: Option<String>,
+    grants: Option<Vec<RawGrant>>,
 }
 
 #[derive(Deserialize)]
@@ -56,27 +87,111 @@ struct RawConstraint {
     to_columns: Option<Vec<String>>,
 }
 
+#[derive(Deserialize)]
+struct RawFunction {
+    schema: String,
+    name: String,
+    /// How many of the last input arguments have a default.
+    defaults: usize,
+    arguments: Vec<RawArgument>,
+    #[serde(rename = "type")]
+    ty: String,
+    composite: bool,
+    relation: Option<(String, String)>,
+    fields: Option<Vec<(String, String)>>,
+    set: bool,
+    one_row: bool,
+    volatility: char,
+    comment: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawArgument {
+    name: String,
+    #[serde(rename = "type")]
+    ty: String,
+    mode: char,
+}
+
+/// What `pg_relation_is_updatable` says in bits: 1 shifted by a command's number.
+///
+/// Source: PostgreSQL 15, `src/include/nodes/nodes.h`, `CmdType`.
+const UPDATABLE: i32 = 1 << 2;
+const INSERTABLE: i32 = 1 << 3;
+const DELETABLE: i32 = 1 << 4;
+
+/// Enums by the name that `format_type` gives them.
+type Enums = BTreeMap<String, Arc<Enum>>;
+
 pub(super) fn schema(json: &str) -> Result<Schema, DataError> {
     let raw: RawSchema = serde_json::from_str(json)
         .map_err(|error| DataError::Internal(format!("the catalog's JSON: {error}")))?;
-    let enums: BTreeMap<String, Arc<Enum>> = raw
-        .enums
-        .into_iter()
-        .map(|raw| {
-            let (name, labels) = (raw.name, raw.labels.unwrap_or_default());
-            (name.clone(), Arc::new(Enum { name, labels }))
+    let mut schema = Schema {
+        engine: Engine::Postgres,
+        ..Schema::default()
+    };
+    let mut enums = Enums::new();
+    for raw in raw.enums {
+        // One of another schema is called as `format_type` calls it, with a dot; so none of `public`
+        // may have a dot in its name.
+        let name = match &*raw.schema {
+            PUBLIC if raw.name.contains('.') => continue,
+            PUBLIC => raw.name,
+            _ => raw.format.clone(),
+        };
+        let labels = raw.labels.unwrap_or_default();
+        let found = Arc::new(Enum {
+            name: name.clone(),
+            labels,
+        });
+        schema.enums.insert(name, found.clone());
+        enums.insert(raw.format, found);
+    }
+    let lineage = Lineage::of(&raw.tables);
+    let keys: BTreeMap<i64, Vec<i32>> = raw
+        .tables
+        .iter()
+        .filter_map(|table| {
+            let key = table.constraints.iter().find(|found| found.kind == 'p')?;
+            let columns = key.columns.iter();
+            let columns = columns.filter_map(|at| Some(table.columns.get(*at)?.number));
+            Some((table.oid, columns.collect()))
         })
         .collect();
-    let tables = raw
-        .tables
-        .into_iter()
-        .map(|raw| (raw.name.clone(), Arc::new(table(raw, &enums))))
-        .collect();
-    Ok(Schema { tables, enums })
+    for raw in raw.tables {
+        let key = lineage.key(raw.oid, &keys);
+        let mut table = table(raw, &enums, &lineage);
+        if !key.is_empty() {
+            let name = format!("{}_pkey", table.name.as_str());
+            table.primary_key = Some(Key { name, columns: key });
+        }
+        schema.add(table);
+    }
+    for raw in raw.functions {
+        let function = function(raw, &schema);
+        let space = function.schema.as_str().to_owned();
+        let space = schema.functions.entry(space).or_default();
+        let same = space.entry(function.name.as_str().to_owned()).or_default();
+        same.push(Arc::new(function));
+    }
+    Ok(schema.complete())
 }
 
-fn table(raw: RawTable, enums: &BTreeMap<String, Arc<Enum>>) -> Table {
+fn table(raw: RawTable, enums: &Enums, lineage: &Lineage) -> Table {
     let mut table = Table {
+        kind: match raw.kind {
+            'r' | 'p' => Kind::Table,
+            _ => Kind::View(View {
+                insertable: raw.events & INSERTABLE != 0,
+                updatable: raw.events & UPDATABLE != 0,
+                deletable: raw.events & DELETABLE != 0,
+                definition: None,
+                invoker: raw.invoker,
+            }),
+        },
+        grants: grants(&raw),
+        policies: None,
+        schema: Name::of_catalog(raw.schema),
         name: Name::of_catalog(raw.name),
         columns: Vec::new(),
         primary_key: None,
@@ -88,6 +203,9 @@ fn table(raw: RawTable, enums: &BTreeMap<String, Arc<Enum>>) -> Table {
     for column in raw.columns {
         table.columns.push(Column {
             ty: ty(&column, enums),
+            format: column.format,
+            default: column.expression,
+            source: lineage.source(raw.oid, column.number),
             name: Name::of_catalog(column.name),
             not_null: column.not_null,
             has_default: column.default,
@@ -116,18 +234,103 @@ fn table(raw: RawTable, enums: &BTreeMap<String, Arc<Enum>>) -> Table {
     table
 }
 
-fn ty(column: &RawColumn, enums: &BTreeMap<String, Arc<Enum>>) -> Type {
-    let element = if column.is_enum {
-        enums.get(&column.ty).cloned().map(Type::Enum)
-    } else if column.builtin {
-        builtin(&column.ty, column.modifier)
-    } else {
-        None
+fn grants(raw: &RawTable) -> BTreeMap<String, Privileges> {
+    let mut grants: BTreeMap<String, Privileges> = BTreeMap::new();
+    for (at, column) in raw.columns.iter().enumerate() {
+        for RawGrant { role, privilege } in column.grants.iter().flatten() {
+            let granted = grants.entry(role.clone()).or_default();
+            let Some(columns) = granted.of(privilege) else {
+                continue;
+            };
+            match columns {
+                Columns::None => *columns = Columns::Some(vec![at]),
+                Columns::Some(columns) => columns.push(at),
+                Columns::All => {}
+            }
+        }
+    }
+    for RawGrant { role, privilege } in &raw.grants {
+        let granted = grants.entry(role.clone()).or_default();
+        if privilege == "DELETE" {
+            granted.delete = true;
+        }
+        if let Some(columns) = granted.of(privilege) {
+            *columns = Columns::All;
+        }
+    }
+    grants.retain(|_, granted| *granted != Privileges::default());
+    grants
+}
+
+impl Privileges {
+    fn of(&mut self, privilege: &str) -> Option<&mut Columns> {
+        match privilege {
+            "SELECT" => Some(&mut self.select),
+            "INSERT" => Some(&mut self.insert),
+            "UPDATE" => Some(&mut self.update),
+            _ => None,
+        }
+    }
+}
+
+fn function(raw: RawFunction, schema: &Schema) -> Function {
+    let input = |argument: &&RawArgument| matches!(argument.mode, 'i' | 'b' | 'v');
+    let inputs = raw.arguments.iter().filter(input).count();
+    let arguments = raw.arguments.iter().filter(input).enumerate();
+    let arguments = arguments.map(|(at, argument)| Argument {
+        name: argument.name.clone(),
+        ty: argument.ty.clone(),
+        optional: at + raw.defaults >= inputs,
+        variadic: argument.mode == 'v',
+    });
+    let outputs = raw.arguments.iter();
+    let outputs = outputs.filter(|argument| matches!(argument.mode, 'o' | 'b' | 't'));
+    let outputs: Vec<(String, String)> = outputs
+        .enumerate()
+        .map(|(at, output)| {
+            // PostgreSQL calls what has no name by its place.
+            let name = match &*output.name {
+                "" => format!("column{}", at + 1),
+                name => name.to_owned(),
+            };
+            (name, output.ty.clone())
+        })
+        .collect();
+    let relation = raw.relation.filter(|_| raw.composite);
+    let relation = relation.filter(|(space, name)| schema.relation(space, name).is_some());
+    let returns = match relation {
+        _ if !outputs.is_empty() => Returns::Record(outputs),
+        Some((space, name)) => Returns::Relation(space, name),
+        None if raw.composite => Returns::Record(raw.fields.unwrap_or_default()),
+        None if raw.ty == "void" => Returns::Void,
+        None => Returns::Scalar(raw.ty),
+    };
+    Function {
+        arguments: arguments.collect(),
+        schema: Name::of_catalog(raw.schema),
+        name: Name::of_catalog(raw.name),
+        returns,
+        set: raw.set,
+        one_row: raw.one_row,
+        volatility: match raw.volatility {
+            'i' => Volatility::Immutable,
+            's' => Volatility::Stable,
+            _ => Volatility::Volatile,
+        },
+        comment: raw.comment,
+    }
+}
+
+fn ty(column: &RawColumn, enums: &Enums) -> Type {
+    let element = match &column.of_enum {
+        Some(name) => enums.get(name).cloned().map(Type::Enum),
+        None if column.builtin => builtin(&column.ty, column.modifier),
+        None => None,
     };
     match element {
         Some(element) if column.array => Type::Array(Box::new(element)),
         Some(element) => element,
-        None => Type::Other(column.format.clone()),
+        None => Type::Other(column.bare.clone()),
     }
 }
 

@@ -7,16 +7,20 @@
 mod errors;
 mod guest;
 mod introspect;
+mod lineage;
 mod pool;
 mod provision;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod watch;
 #[cfg(test)]
 pub(crate) use self::tests::url as test_url;
 
 use std::fmt;
 use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -28,6 +32,7 @@ use tokio::sync::Semaphore;
 pub use self::provision::{Applied, Cluster, Owner, OwnerTx};
 
 use self::pool::{Lease, Pool};
+use self::watch::Watch;
 use super::{Context, DataError, Schema};
 use crate::{AppId, Role};
 
@@ -39,6 +44,7 @@ pub struct Postgres {
     options: Arc<PgConnectOptions>,
     /// Its part of the node's connections.
     share: Arc<Semaphore>,
+    watch: Arc<Watch>,
 }
 
 impl fmt::Debug for Postgres {
@@ -57,6 +63,25 @@ pub struct Begin {
     pub serializable: bool,
     /// For each statement; beyond it 57014. At least a millisecond.
     pub statement_timeout: Duration,
+}
+
+/// How statements read names and times. What is empty is as the app's role has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Schemas, in order.
+    pub search_path: Vec<String>,
+    /// A time zone's name: `timestamptz` come in this zone.
+    pub timezone: Option<String>,
+}
+
+impl Surroundings {
+    #[must_use]
+    pub fn without_timezone(self) -> Surroundings {
+        Surroundings {
+            timezone: None,
+            ..self
+        }
+    }
 }
 
 impl Begin {
@@ -85,66 +110,159 @@ impl Postgres {
     /// PGRST003 when no connection comes free in time, [`DataError::Unavailable`] when the server does
     /// not answer, 22023 for a role that is not one of the three.
     pub async fn begin(&self, context: &Context, options: Begin) -> Result<PgTx, DataError> {
-        let batch = sql::begin(context, options)?;
-        loop {
-            let mut tx = PgTx {
-                lease: Some(
-                    self.pool
-                        .lease(self.app, &self.options, &self.share)
-                        .await?,
-                ),
-                context: context.clone(),
-                identity: Identity::Own,
-                state: State::Busy,
-                savepoints: 0,
-                guest_statements: 0,
-                prepared: Vec::new(),
-                guest_was_here: false,
-            };
-            let lease = tx.lease()?;
-            let reused = lease.reused;
-            match sqlx::raw_sql(AssertSqlSafe(batch.clone()))
-                .execute(&mut lease.connection)
-                .await
-            {
-                Ok(_) => {
-                    tx.state = State::Open;
-                    return Ok(tx);
-                }
-                // Nothing has happened yet. An idle connection may have ended while nobody looked: the
-                // next one is tried, at last a new one.
-                Err(error) => {
-                    drop(tx.lease.take());
-                    if !reused {
-                        return Err(error.into());
+        self.begin_in(context, options, &Surroundings::default())
+            .await
+    }
+
+    /// As [`Postgres::begin`], with names and times read as `surroundings` says.
+    ///
+    /// # Errors
+    /// As [`Postgres::begin`].
+    pub fn begin_in<'a>(
+        &'a self,
+        context: &'a Context,
+        options: Begin,
+        surroundings: &'a Surroundings,
+    ) -> BoxFuture<'a, Result<PgTx, DataError>> {
+        Box::pin(async move {
+            let batch = sql::begin(context, options, surroundings)?;
+            loop {
+                let mut tx = PgTx {
+                    lease: Some(
+                        self.pool
+                            .lease(self.app, &self.options, &self.share)
+                            .await?,
+                    ),
+                    context: context.clone(),
+                    surroundings: Box::new(surroundings.clone()),
+                    identity: Identity::Own,
+                    state: State::Busy,
+                    savepoints: 0,
+                    guest_statements: 0,
+                    prepared: Vec::new(),
+                    guest_was_here: false,
+                };
+                let lease = tx.lease()?;
+                let reused = lease.reused;
+                match sqlx::raw_sql(AssertSqlSafe(batch.clone()))
+                    .execute(&mut lease.connection)
+                    .await
+                {
+                    Ok(_) => {
+                        tx.state = State::Open;
+                        return Ok(tx);
+                    }
+                    // Nothing has happened yet. An idle connection may have ended while nobody looked: the
+                    // next one is tried, at last a new one.
+                    Err(error) => {
+                        drop(tx.lease.take());
+                        if !reused {
+                            return Err(error.into());
+                        }
                     }
                 }
             }
-        }
+        })
     }
 
-    /// The tables of `public` as they stand now, those that the app's other nodes made included.
+    /// What stands in schema `public`: as [`Postgres::introspect_schemas`].
+    ///
+    /// # Errors
+    /// As [`Postgres::introspect_schemas`].
+    pub async fn introspect(&self) -> Result<Schema, DataError> {
+        self.introspect_schemas(&[super::schema::PUBLIC.to_owned()])
+            .await
+    }
+
+    /// The relations and functions of `schemas` as they stand now, those that the app's other nodes made
+    /// included. Relations of other schemas that views show are there too: requests cannot name them, but
+    /// what leads from one view to another is written down there.
     ///
     /// # Errors
     /// As [`Postgres::begin`]; [`DataError::Internal`] if the catalog is not as PostgreSQL documents it.
-    pub async fn introspect(&self) -> Result<Schema, DataError> {
-        let mut tx = self
-            .begin(
-                &Context {
-                    role: Role::ServiceRole,
-                    claims: "{}".into(),
-                    depth: 0,
-                },
-                Begin {
-                    read_only: true,
-                    serializable: false,
-                    statement_timeout: Duration::from_secs(30),
-                },
-            )
-            .await?;
-        let rows = tx.rows(sql::INTROSPECT.to_owned(), &[]).await?;
-        tx.rollback().await?;
-        introspect::schema(rows.first().map_or("null", String::as_str))
+    pub fn introspect_schemas<'a>(
+        &'a self,
+        schemas: &'a [String],
+    ) -> BoxFuture<'a, Result<Schema, DataError>> {
+        Box::pin(async move {
+            let mut tx = self.begin_catalog().await?;
+            // Before the catalog is read: what changes meanwhile is then seen as a change.
+            self.watch.look(&mut tx).await?;
+            let schemas = serde_json::Value::from(schemas).to_string();
+            let rows = tx
+                .rows(sql::INTROSPECT.to_owned(), &[Some(schemas)])
+                .await?;
+            let mut schema = introspect::schema(rows.first().map_or("null", String::as_str))?;
+            schema.timezones = self
+                .pool
+                .timezones
+                .get_or_try_init(|| async {
+                    let names = tx.rows(sql::TIMEZONES.to_owned(), &[]).await?;
+                    Ok::<_, DataError>(names.into_iter().collect())
+                })
+                .await?
+                .clone();
+            tx.rollback().await?;
+            Ok(schema)
+        })
+    }
+
+    /// Whether tables, functions or rights are not as they were when they were last read or asked about.
+    ///
+    /// For every request to ask: the catalog is looked at once in [`watch::LOOK_EVERY`] at most, and `false`
+    /// is the answer until then. So `notify pgrst, 'reload schema'` has nothing to add, no connection
+    /// listens for it, and an app that nobody calls costs nothing.
+    ///
+    /// # Errors
+    /// As [`Postgres::begin`].
+    #[cfg(test)]
+    pub async fn catalog_changed(&self) -> Result<bool, DataError> {
+        if !self.watch.is_due() {
+            return Ok(false);
+        }
+        self.look().await
+    }
+
+    /// Whether it is time to [`look`](Self::look) again; once for each time.
+    pub fn is_due(&self) -> bool {
+        self.watch.is_due()
+    }
+
+    /// As [`Postgres::catalog_changed`], now.
+    ///
+    /// # Errors
+    /// As [`Postgres::begin`].
+    pub fn look<'a>(&'a self) -> BoxFuture<'a, Result<bool, DataError>> {
+        Box::pin(async move {
+            let mut tx = self.begin_catalog().await?;
+            let changed = self.watch.look(&mut tx).await?;
+            tx.rollback().await?;
+            Ok(changed)
+        })
+    }
+
+    /// As if the catalog had not been looked at for long.
+    #[cfg(test)]
+    pub(crate) fn look_now(&self) {
+        self.watch.make_due();
+    }
+
+    async fn begin_catalog(&self) -> Result<PgTx, DataError> {
+        let context = Context {
+            role: Role::ServiceRole,
+            ..Context::default()
+        };
+        let options = Begin {
+            read_only: true,
+            serializable: false,
+            statement_timeout: Duration::from_secs(30),
+        };
+        // With an empty search path all names come with their schemas.
+        let surroundings = Surroundings {
+            search_path: vec![String::new()],
+            timezone: None,
+        };
+        self.begin_in(&context, options, &surroundings).await
     }
 }
 
@@ -153,6 +271,7 @@ pub struct PgTx {
     /// Taken when the transaction ends.
     lease: Option<Lease>,
     context: Context,
+    surroundings: Box<Surroundings>,
     identity: Identity,
     state: State,
     savepoints: u32,
@@ -197,62 +316,66 @@ impl PgTx {
     ///
     /// # Errors
     /// PostgreSQL's own; [`DataError::TransactionEnded`] after a call that was broken off.
-    pub async fn rows(
-        &mut self,
+    pub fn rows<'a>(
+        &'a mut self,
         sql: String,
-        args: &[Option<String>],
-    ) -> Result<Vec<String>, DataError> {
-        self.be_own().await?;
-        self.start()?;
-        let mut rows = Vec::new();
-        let mut bytes = 0;
-        let mut stream = bound(AssertSqlSafe(sql), args).fetch(
-            &mut self
-                .lease
-                .as_mut()
-                .ok_or(DataError::TransactionEnded)?
-                .connection,
-        );
-        // None: there is more than an answer may hold.
-        let done = loop {
-            match stream.try_next().await {
-                Ok(Some(row)) => {
-                    let row = text(&row)?;
-                    bytes += row.len();
-                    if bytes > super::ANSWER_BYTES_MAX {
-                        break Ok(None);
+        args: &'a [Option<String>],
+    ) -> BoxFuture<'a, Result<Vec<String>, DataError>> {
+        Box::pin(async move {
+            self.be_own().await?;
+            self.start()?;
+            let mut rows = Vec::new();
+            let mut bytes = 0;
+            let mut stream = bound(AssertSqlSafe(sql), args).fetch(
+                &mut self
+                    .lease
+                    .as_mut()
+                    .ok_or(DataError::TransactionEnded)?
+                    .connection,
+            );
+            // None: there is more than an answer may hold.
+            let done = loop {
+                match stream.try_next().await {
+                    Ok(Some(row)) => {
+                        let row = text(&row)?;
+                        bytes += row.len();
+                        if bytes > super::ANSWER_BYTES_MAX {
+                            break Ok(None);
+                        }
+                        rows.push(row);
                     }
-                    rows.push(row);
+                    Ok(None) => break Ok(Some(())),
+                    Err(error) => break Err(error),
                 }
-                Ok(None) => break Ok(Some(())),
-                Err(error) => break Err(error),
+            };
+            drop(stream);
+            match done {
+                // What is left of the answer is read and thrown away by the next statement.
+                Ok(None) => {
+                    self.state = State::Failed;
+                    Err(super::answer_too_large())
+                }
+                done => self.settle(done).map(|_| rows),
             }
-        };
-        drop(stream);
-        match done {
-            // What is left of the answer is read and thrown away by the next statement.
-            Ok(None) => {
-                self.state = State::Failed;
-                Err(super::answer_too_large())
-            }
-            done => self.settle(done).map(|_| rows),
-        }
+        })
     }
 
     /// Runs one statement and returns how many rows it touched. Arguments as in [`PgTx::rows`].
     ///
     /// # Errors
     /// As [`PgTx::rows`].
-    pub async fn execute(
-        &mut self,
+    pub fn execute<'a>(
+        &'a mut self,
         sql: String,
-        args: &[Option<String>],
-    ) -> Result<u64, DataError> {
-        self.be_own().await?;
-        self.start()?;
-        let query = bound(AssertSqlSafe(sql), args);
-        let done = query.execute(&mut self.lease()?.connection).await;
-        Ok(self.settle(done)?.rows_affected())
+        args: &'a [Option<String>],
+    ) -> BoxFuture<'a, Result<u64, DataError>> {
+        Box::pin(async move {
+            self.be_own().await?;
+            self.start()?;
+            let query = bound(AssertSqlSafe(sql), args);
+            let done = query.execute(&mut self.lease()?.connection).await;
+            Ok(self.settle(done)?.rows_affected())
+        })
     }
 
     /// Acts as `context` says from the next statement on.
@@ -263,42 +386,74 @@ impl PgTx {
         }
     }
 
+    /// Reads names and times as `surroundings` says from the next statement on; costs a round trip when
+    /// that is another way.
+    ///
+    /// # Errors
+    /// As [`PgTx::rows`]; 22023 for a time zone that the server does not know.
+    pub fn surround<'a>(
+        &'a mut self,
+        surroundings: &'a Surroundings,
+    ) -> BoxFuture<'a, Result<(), DataError>> {
+        Box::pin(async move {
+            if *self.surroundings == *surroundings {
+                return Ok(());
+            }
+            if self.identity == Identity::Own {
+                self.batch(sql::surround(surroundings)?).await?;
+            }
+            *self.surroundings = surroundings.clone();
+            Ok(())
+        })
+    }
+
+    /// How names and times are read now.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
     /// Sets a point to go back to. Points nest; each is ended by [`PgTx::release`] or
     /// [`PgTx::rollback_to`].
     ///
     /// # Errors
     /// As [`PgTx::rows`].
-    pub async fn savepoint(&mut self) -> Result<(), DataError> {
-        self.batch(sql::savepoint(self.savepoints)).await?;
-        self.savepoints += 1;
-        Ok(())
+    pub fn savepoint<'a>(&'a mut self) -> BoxFuture<'a, Result<(), DataError>> {
+        Box::pin(async move {
+            self.batch(sql::savepoint(self.savepoints)).await?;
+            self.savepoints += 1;
+            Ok(())
+        })
     }
 
     /// Ends the newest point and keeps what followed it.
     ///
     /// # Errors
     /// As [`PgTx::rows`]; 3B001 without a point.
-    pub async fn release(&mut self) -> Result<(), DataError> {
-        let newest = self.newest_savepoint()?;
-        self.batch(sql::release(newest)).await?;
-        self.savepoints = newest;
-        Ok(())
+    pub fn release<'a>(&'a mut self) -> BoxFuture<'a, Result<(), DataError>> {
+        Box::pin(async move {
+            let newest = self.newest_savepoint()?;
+            self.batch(sql::release(newest)).await?;
+            self.savepoints = newest;
+            Ok(())
+        })
     }
 
     /// Ends the newest point and undoes what followed it, a failed statement included.
     ///
     /// # Errors
     /// As [`PgTx::rows`]; 3B001 without a point.
-    pub async fn rollback_to(&mut self) -> Result<(), DataError> {
-        let newest = self.newest_savepoint()?;
-        if self.state == State::Failed {
-            self.state = State::Open;
-        }
-        self.batch(sql::rollback_to(newest)).await?;
-        self.savepoints = newest;
-        // Role and claims are again what they were at that point, whosever they were.
-        self.identity = Identity::Guest;
-        Ok(())
+    pub fn rollback_to<'a>(&'a mut self) -> BoxFuture<'a, Result<(), DataError>> {
+        Box::pin(async move {
+            let newest = self.newest_savepoint()?;
+            if self.state == State::Failed {
+                self.state = State::Open;
+            }
+            self.batch(sql::rollback_to(newest)).await?;
+            self.savepoints = newest;
+            // Role and claims are again what they were at that point, whosever they were.
+            self.identity = Identity::Guest;
+            Ok(())
+        })
     }
 
     fn newest_savepoint(&self) -> Result<u32, DataError> {
@@ -312,31 +467,35 @@ impl PgTx {
     /// PostgreSQL's own, from deferred constraints and conflicts with others; 25P02 when a statement had
     /// failed and was not undone. Nothing is permanent then, unless it is [`DataError::Unavailable`]:
     /// then nobody knows.
-    pub async fn commit(mut self) -> Result<(), DataError> {
-        if self.state == State::Failed {
-            // PostgreSQL itself answers `commit` with a rollback and no error.
-            self.rollback().await?;
-            return Err(DataError::sql(
-                "25P02",
-                "current transaction is aborted, commands ignored until end of transaction block",
-            ));
-        }
-        self.batch(sql::COMMIT.to_owned()).await?;
-        self.end();
-        Ok(())
+    pub fn commit(mut self) -> BoxFuture<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            if self.state == State::Failed {
+                // PostgreSQL itself answers `commit` with a rollback and no error.
+                self.rollback().await?;
+                return Err(DataError::sql(
+                    "25P02",
+                    "current transaction is aborted, commands ignored until end of transaction block",
+                ));
+            }
+            self.batch(sql::COMMIT.to_owned()).await?;
+            self.end();
+            Ok(())
+        })
     }
 
     /// Undoes everything.
     ///
     /// # Errors
     /// [`DataError::Unavailable`]; everything is undone then as well.
-    pub async fn rollback(mut self) -> Result<(), DataError> {
-        if self.state == State::Failed {
-            self.state = State::Open;
-        }
-        self.batch(sql::ROLLBACK.to_owned()).await?;
-        self.end();
-        Ok(())
+    pub fn rollback(mut self) -> BoxFuture<'static, Result<(), DataError>> {
+        Box::pin(async move {
+            if self.state == State::Failed {
+                self.state = State::Open;
+            }
+            self.batch(sql::ROLLBACK.to_owned()).await?;
+            self.end();
+            Ok(())
+        })
     }
 
     /// Gives the connection back, outside of its transaction.
@@ -352,21 +511,27 @@ impl PgTx {
     }
 
     /// Our own statements, without arguments and rows.
-    async fn batch(&mut self, sql: String) -> Result<(), DataError> {
-        self.start()?;
-        let done = sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut self.lease()?.connection)
-            .await;
-        self.settle(done).map(|_| ())
+    fn batch<'a>(&'a mut self, sql: String) -> BoxFuture<'a, Result<(), DataError>> {
+        Box::pin(async move {
+            self.start()?;
+            let done = sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut self.lease()?.connection)
+                .await;
+            self.settle(done).map(|_| ())
+        })
     }
 
     /// Undoes what a guest's SQL may have done to role and claims.
-    async fn be_own(&mut self) -> Result<(), DataError> {
-        if self.identity != Identity::Own {
-            self.batch(sql::identity(&self.context)?).await?;
-            self.identity = Identity::Own;
-        }
-        Ok(())
+    fn be_own<'a>(&'a mut self) -> BoxFuture<'a, Result<(), DataError>> {
+        Box::pin(async move {
+            if self.identity != Identity::Own {
+                let own = sql::identity(&self.context)?;
+                let own = format!("{own};{}", sql::surround(&self.surroundings)?);
+                self.batch(own).await?;
+                self.identity = Identity::Own;
+            }
+            Ok(())
+        })
     }
 
     fn lease(&mut self) -> Result<&mut Lease, DataError> {

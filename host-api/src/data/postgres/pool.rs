@@ -4,14 +4,14 @@
 //! all apps share one number of connections: whoever needs one when all are open closes the one that
 //! has been idle longest, whose ever it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Row as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::{errors, sql};
 use crate::AppId;
@@ -34,6 +34,8 @@ pub(super) struct Pool {
     /// One permit per connection in use. Those that are idle have none.
     permits: Arc<Semaphore>,
     idle: Mutex<HashMap<AppId, Vec<Idle>>>,
+    /// The server's time zones: read once, because the server reads a file for each.
+    pub(super) timezones: OnceCell<BTreeSet<String>>,
 }
 
 struct Idle {
@@ -68,6 +70,7 @@ impl Pool {
             wait_max,
             permits: Arc::new(Semaphore::new(connections_max)),
             idle: Mutex::default(),
+            timezones: OnceCell::new(),
         });
         tokio::spawn(close_idle(Arc::downgrade(&pool)));
         pool

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::pool::{CONNECT_MAX, Pool};
 use super::{Postgres, errors, guest, sql};
 use crate::AppId;
+use crate::data::schema::PUBLIC;
 use crate::data::{DataError, Name};
 
 /// The oldest PostgreSQL with everything we use: `security_invoker`, `merge`, a closed schema `public`.
@@ -159,6 +160,7 @@ impl Cluster {
             pool: Arc::clone(&self.pool),
             options: Arc::new(options),
             share: self.pool.share(),
+            watch: Arc::default(),
         }
     }
 
@@ -367,11 +369,18 @@ pub struct OwnerTx {
     before: HashSet<i64>,
 }
 
-/// A table or view of `public`.
+/// A table or view of the app's own.
 struct Relation {
     id: i64,
+    schema: Name,
     name: Name,
     view: bool,
+}
+
+impl Relation {
+    fn path(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
 }
 
 async fn relations(connection: &mut PgConnection) -> Result<Vec<Relation>, DataError> {
@@ -382,6 +391,7 @@ async fn relations(connection: &mut PgConnection) -> Result<Vec<Relation>, DataE
                 id: row.try_get(0)?,
                 name: Name::of_catalog(row.try_get::<String, _>(1)?),
                 view: row.try_get(2)?,
+                schema: Name::of_catalog(row.try_get::<String, _>(3)?),
             })
         })
         .collect()
@@ -423,32 +433,59 @@ impl OwnerTx {
         }
     }
 
-    /// Closes what the file opened: row-level security on each new table, views that ask as their
-    /// caller. `open` are names of tables and views that are meant to stay as they are.
-    ///
-    /// Grants need no closing: in an app's database nothing is granted by default but to `service_role`.
+    /// Opens the table or view that a statement marked `-- pumice: open` made: no row-level security and
+    /// everything granted to `anon` and `authenticated`; a view asks as its owner.
     ///
     /// # Errors
     /// PostgreSQL's own; [`DataError::Unavailable`].
-    pub async fn harden(&mut self, open: &[String]) -> Result<(), DataError> {
+    pub async fn open(&mut self, name: &str) -> Result<(), DataError> {
+        let connection = &mut self.owner.connection;
+        let found = relations(connection)
+            .await?
+            .into_iter()
+            .find(|relation| relation.schema.as_str() == PUBLIC && relation.name.as_str() == name);
+        if let Some(relation) = found {
+            if !relation.view {
+                run(connection, sql::open_table(&relation.path())).await?;
+            }
+            self.before.insert(relation.id);
+        }
+        Ok(())
+    }
+
+    /// Closes what the file made and did not [open](Self::open): row-level security on each new table,
+    /// views that ask as their caller. `views` are those that it made, or made again.
+    ///
+    /// Grants need no closing: in an app's database nothing is granted by default but to
+    /// `service_role`.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn harden(&mut self, views: &[String]) -> Result<(), DataError> {
         let connection = &mut self.owner.connection;
         let bypasses: bool = sqlx::query(sql::SERVICE_ROLE_BYPASSES)
             .fetch_one(&mut *connection)
             .await?
             .try_get(0)?;
         for relation in relations(connection).await? {
-            let name = relation.name.as_str();
-            if self.before.contains(&relation.id) || open.iter().any(|open| open == name) {
-                continue;
-            }
-            let name = relation.name.to_string();
+            let public = relation.schema.as_str() == PUBLIC;
+            let new = !self.before.contains(&relation.id);
+            let path = relation.path();
             if relation.view {
-                run(connection, sql::ask_as_invoker(&name)).await?;
-                continue;
+                // One that is made again has lost what it was told before.
+                let again = public && views.iter().any(|view| view == relation.name.as_str());
+                if new || again {
+                    run(connection, sql::ask_as_invoker(&path)).await?;
+                }
+            } else if new {
+                run(connection, sql::enable_policies(&path)).await?;
+                if !bypasses {
+                    run(connection, sql::let_service_role_in(&path)).await?;
+                }
             }
-            run(connection, sql::enable_policies(&name)).await?;
-            if !bypasses {
-                run(connection, sql::let_service_role_in(&name)).await?;
+            if new && !public {
+                let schema = relation.schema.to_string();
+                run(connection, sql::serve(&schema, &path)).await?;
             }
         }
         Ok(())

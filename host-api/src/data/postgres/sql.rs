@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use super::Begin;
 use super::provision::Names;
+use super::{Begin, Surroundings};
 use crate::Role;
 use crate::data::{Context, DataError};
 
@@ -27,7 +27,11 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// Begins a transaction that acts as `context` says.
-pub(super) fn begin(context: &Context, options: Begin) -> Result<String, DataError> {
+pub(super) fn begin(
+    context: &Context,
+    options: Begin,
+    surroundings: &Surroundings,
+) -> Result<String, DataError> {
     let isolation = if options.serializable {
         "serializable"
     } else {
@@ -40,11 +44,53 @@ pub(super) fn begin(context: &Context, options: Begin) -> Result<String, DataErr
     };
     // 0 would mean for ever.
     let timeout = options.statement_timeout.as_millis().clamp(1, 86_400_000);
-    Ok(format!(
+    let mut batch = format!(
         "begin isolation level {isolation} {access};{};\
          set local statement_timeout = {timeout}",
         identity(context)?
-    ))
+    );
+    // What is as the role has it needs no word in a new transaction.
+    if !surroundings.search_path.is_empty() {
+        batch = batch + ";" + &search_path(&surroundings.search_path)?;
+    }
+    if let Some(timezone) = &surroundings.timezone {
+        batch = batch + ";" + &set_timezone(timezone)?;
+    }
+    Ok(batch)
+}
+
+/// Makes the transaction read names and times as `surroundings` says, whatever it did before.
+pub(super) fn surround(surroundings: &Surroundings) -> Result<String, DataError> {
+    let path = match surroundings.search_path.as_slice() {
+        [] => "set local search_path to default".to_owned(),
+        schemas => search_path(schemas)?,
+    };
+    let timezone = match &surroundings.timezone {
+        None => "set local timezone to default".to_owned(),
+        Some(timezone) => set_timezone(timezone)?,
+    };
+    Ok(format!("{path};{timezone}"))
+}
+
+fn search_path(schemas: &[String]) -> Result<String, DataError> {
+    let schemas: Result<Vec<String>, DataError> =
+        schemas.iter().map(|schema| batched(schema)).collect();
+    Ok(format!("set local search_path = {}", schemas?.join(",")))
+}
+
+fn set_timezone(timezone: &str) -> Result<String, DataError> {
+    Ok(format!("set local timezone = {}", batched(timezone)?))
+}
+
+/// `text` as a literal in a batch, which ends at a zero byte.
+fn batched(text: &str) -> Result<String, DataError> {
+    if text.contains('\0') {
+        return Err(DataError::sql(
+            "22021",
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
+    }
+    Ok(literal(text))
 }
 
 /// Makes the transaction act as `context` says, without an end so that more can follow.
@@ -60,20 +106,24 @@ pub(super) fn identity(context: &Context) -> Result<String, DataError> {
             ));
         }
     };
-    // A batch ends at a zero byte.
-    if context.claims.contains('\0') {
-        return Err(DataError::sql(
-            "22021",
-            "invalid byte sequence for encoding \"UTF8\": 0x00",
-        ));
-    }
-    Ok(format!(
+    let mut batch = format!(
         "set local role {role};\
          set local request.jwt.claims = {};\
          set local pumice.depth = '{}'",
-        literal(&context.claims),
+        batched(&context.claims)?,
         context.depth
-    ))
+    );
+    if let Some(request) = &context.request {
+        for (setting, text) in [
+            ("method", &request.method),
+            ("path", &request.path),
+            ("headers", &request.headers),
+            ("cookies", &request.cookies),
+        ] {
+            let _ = write!(batch, ";set local request.{setting} = {}", batched(text)?);
+        }
+    }
+    Ok(batch)
 }
 
 /// Makes the transaction act as the app, and forgets the statements of guests before.
@@ -173,10 +223,12 @@ pub(super) fn set_up_roles(names: &Names, password: &str) -> String {
          alter role \"{login}\" login noinherit password {};\
          alter role \"{login}\" set statement_timeout = '60s';\
          alter role \"{login}\" set idle_in_transaction_session_timeout = '60s';\
+         alter role \"{login}\" set default_text_search_config = 'pg_catalog.english';\
          alter role \"{login}\" set search_path = public;\
          alter role \"{login}\" set jit = off;\
          alter role \"{owner}\" set idle_in_transaction_session_timeout = '60s';\
          alter role \"{owner}\" set lock_timeout = '60s';\
+         alter role \"{owner}\" set default_text_search_config = 'pg_catalog.english';\
          alter role \"{owner}\" set search_path = public",
         literal(password)
     )
@@ -226,11 +278,13 @@ pub(super) fn drop_roles(names: &Names) -> String {
 }
 
 /// Takes from guests' SQL what it would change roles, claims, depth and its own time with. The host says
-/// `set local`, which guests cannot.
+/// `set local`, which guests cannot. Guests' SQL runs as `service_role`; functions that others call
+/// may set what the response is to be.
 pub(super) fn fix_settings(names: &Names) -> String {
     format!(
         "revoke execute on function pg_catalog.set_config(text, text, boolean) from public;\
-         grant execute on function pg_catalog.set_config(text, text, boolean) to \"{}\";\
+         grant execute on function pg_catalog.set_config(text, text, boolean) \
+         to \"{}\", anon, authenticated;\
          revoke update on pg_catalog.pg_settings from public",
         names.owner
     )
@@ -280,6 +334,13 @@ create table if not exists auth.users (
     email text,
     created_at timestamptz default now()
 );
+create table if not exists auth.permission_grants (
+    role text,
+    user_id uuid,
+    permission text not null,
+    allow boolean not null,
+    expires_at timestamptz
+);
 create table if not exists pumice.migration (
     file text primary key,
     digest text not null,
@@ -299,6 +360,14 @@ $$;
 create or replace function auth.email() returns text language sql stable as $$
     select auth.jwt() ->> 'email'
 $$;
+-- Nobody but the owner reads the grants. A deny wins; without an allow the answer is no.
+create or replace function auth.has_permission(wanted text) returns boolean
+language sql stable security definer set search_path = '' as $$
+    select coalesce((
+        select bool_and(g.allow) from auth.permission_grants g
+        where g.permission = wanted and (g.expires_at is null or g.expires_at > now())
+            and (g.role = auth.role() or g.user_id = auth.uid())), false)
+$$;
 create or replace function pumice.query_rows(statement text) returns setof text
 language plpgsql as $$
 declare found record;
@@ -308,9 +377,10 @@ begin
     end loop;
 end
 $$;
-revoke execute on function auth.jwt(), auth.uid(), auth.role(), auth.email() from public;
-grant execute on function auth.jwt(), auth.uid(), auth.role(), auth.email()
-    to anon, authenticated, service_role;
+revoke execute on function auth.jwt(), auth.uid(), auth.role(), auth.email(),
+    auth.has_permission(text) from public;
+grant execute on function auth.jwt(), auth.uid(), auth.role(), auth.email(),
+    auth.has_permission(text) to anon, authenticated, service_role;
 revoke execute on function pumice.query_rows(text) from public;
 grant execute on function pumice.query_rows(text) to service_role;
 commit;
@@ -322,74 +392,174 @@ pub(super) const APPLIED: &str =
 pub(super) const RECORD: &str =
     "insert into pumice.migration (file, digest, translator) values ($1, $2, $3)";
 
-/// Tables and views of `public`: their ids, names, and whether they are views.
-pub(super) const RELATIONS: &str = "select c.oid::bigint, c.relname::text, c.relkind = 'v' \
-     from pg_catalog.pg_class c \
-     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v') \
+/// Tables and views of the app's own schemas: their ids, names, whether they are views, schemas.
+pub(super) const RELATIONS: &str = "select c.oid::bigint, c.relname::text, c.relkind = 'v', \
+     n.nspname::text \
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+     where n.nspname not in ('auth', 'pumice', 'storage', 'realtime', 'information_schema') \
+     and n.nspname not like 'pg\\_%' and c.relkind in ('r', 'p', 'v') \
      and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid \
-     and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e') order by 2";
+     and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e') order by 4, 2";
 
 pub(super) const SERVICE_ROLE_BYPASSES: &str =
     "select rolbypassrls or rolsuper from pg_catalog.pg_roles where rolname = 'service_role'";
 
-/// `table` is quoted.
+/// `table` is quoted, with its schema; here and below.
 pub(super) fn enable_policies(table: &str) -> String {
-    format!("alter table public.{table} enable row level security")
+    format!("alter table {table} enable row level security")
 }
 
-/// `table` is quoted.
+pub(super) fn open_table(table: &str) -> String {
+    format!("grant select, insert, update, delete on {table} to anon, authenticated")
+}
+
+/// What `service_role` has by default in `public` only.
+pub(super) fn serve(schema: &str, relation: &str) -> String {
+    format!(
+        "grant usage on schema {schema} to service_role;\
+         grant select, insert, update, delete on {relation} to service_role"
+    )
+}
+
 pub(super) fn let_service_role_in(table: &str) -> String {
     format!(
-        "create policy \"pumice service_role\" on public.{table} \
+        "create policy \"pumice service_role\" on {table} \
          to service_role using (true) with check (true)"
     )
 }
 
-/// `view` is quoted.
 pub(super) fn ask_as_invoker(view: &str) -> String {
-    format!("alter view public.{view} set (security_invoker = true)")
+    format!("alter view {view} set (security_invoker = true)")
 }
 
-/// Everything the API can name, as one JSON document; `introspect.rs` reads it. Positions of columns
-/// count what is there: `attnum` counts dropped columns too.
+/// The server's time zones.
+pub(super) const TIMEZONES: &str = "select name from pg_catalog.pg_timezone_names";
+
+/// A number that is another one after tables, columns, types, functions, constraints, rights or
+/// comments have changed: a row of the catalog that is changed has another `xmin`. What PostgreSQL
+/// itself made has smaller ids, and is passed over by the indexes.
+pub(super) const FINGERPRINT: &str = r#"
+select coalesce(sum(hashtextextended(version, 0)), 0)::text from (
+    select 'c' || oid || ' ' || xmin::text as version from pg_catalog.pg_class where oid >= 16384
+    union all select 'a' || attrelid || ' ' || attnum || ' ' || xmin::text
+        from pg_catalog.pg_attribute where attrelid >= 16384
+    union all select 'd' || oid || ' ' || xmin::text from pg_catalog.pg_attrdef where oid >= 16384
+    union all select 't' || oid || ' ' || xmin::text from pg_catalog.pg_type where oid >= 16384
+    union all select 'e' || oid || ' ' || xmin::text from pg_catalog.pg_enum where oid >= 16384
+    union all select 'p' || oid || ' ' || xmin::text from pg_catalog.pg_proc where oid >= 16384
+    union all select 'k' || oid || ' ' || xmin::text from pg_catalog.pg_constraint where oid >= 16384
+    union all select 'r' || oid || ' ' || xmin::text from pg_catalog.pg_rewrite where oid >= 16384
+    union all select 'n' || oid || ' ' || xmin::text from pg_catalog.pg_namespace
+    union all select 'm' || objoid || ' ' || objsubid || ' ' || xmin::text
+        from pg_catalog.pg_description where objoid >= 16384
+) catalog"#;
+
+/// Everything the API can name, as one JSON document; `introspect.rs` reads it. `$1` is a JSON array of
+/// the schemas. Positions of columns count what is there: `attnum` counts dropped columns too.
+///
+/// What a view is made of is asked of `pg_depend`; its rule comes as PostgreSQL keeps it, without the
+/// fields that tell nothing about where its columns come from.
 pub(super) const INTROSPECT: &str = r#"
-with relation as (
-    select c.oid, c.relname from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace
+with recursive exposed(name) as (
+    select json_array_elements_text($1::json)
+), wanted(oid) as (
+    select c.oid from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname::text in (select name from exposed)
         and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
         and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid
             and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e')
+    union
+    select c.oid from wanted w
+    join pg_catalog.pg_rewrite r on r.ev_class = w.oid and r.ev_type = '1'
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+        and d.refclassid = 'pg_catalog.pg_class'::regclass
+    join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    where c.relnamespace not in (
+        'pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+), relation as (
+    select c.oid, c.relname, n.nspname, c.relkind, c.relowner, c.relacl, c.reloptions,
+        pg_catalog.pg_relation_is_updatable(c.oid, true) as events
+    from wanted w join pg_catalog.pg_class c on c.oid = w.oid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 ), attribute as (
     select a.*, row_number() over (partition by a.attrelid order by a.attnum) - 1 as position
     from pg_catalog.pg_attribute a join relation r on r.oid = a.attrelid
     where a.attnum > 0 and not a.attisdropped
+), domain(oid, base) as (
+    select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'
+    union all
+    select d.oid, t.typbasetype from domain d
+    join pg_catalog.pg_type t on t.oid = d.base where t.typtype = 'd'
+), base as (
+    select d.oid, d.base from domain d
+    join pg_catalog.pg_type t on t.oid = d.base where t.typtype <> 'd'
+), role(oid, name) as (
+    select 0::oid, 'public'
+    union all select oid, rolname::text from pg_catalog.pg_roles
+    where rolname in ('anon', 'authenticated', 'service_role')
+), function as (
+    select p.*, n.nspname from pg_catalog.pg_proc p
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where p.prokind = 'f' and n.nspname::text in (select name from exposed)
+        and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype,
+            'language_handler'::regtype, 'fdw_handler'::regtype, 'index_am_handler'::regtype,
+            'table_am_handler'::regtype, 'tsm_handler'::regtype)
 )
 select json_build_object(
     'enums', coalesce((
-        select json_agg(json_build_object('name', t.typname, 'labels', (
+        select json_agg(json_build_object('schema', n.nspname, 'name', t.typname,
+            'format', pg_catalog.format_type(t.oid, -1), 'labels', (
             select json_agg(e.enumlabel order by e.enumsortorder)
             from pg_catalog.pg_enum e where e.enumtypid = t.oid)))
-        from pg_catalog.pg_type t
-        where t.typtype = 'e' and t.typnamespace = 'public'::regnamespace), '[]'),
+        from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+        where t.typtype = 'e'), '[]'),
     'tables', coalesce((select json_agg(json_build_object(
+        'oid', r.oid::bigint,
+        'schema', r.nspname,
         'name', r.relname,
+        'kind', r.relkind,
+        'events', r.events,
+        'invoker', coalesce((select bool_or(option_value::boolean)
+            from pg_catalog.pg_options_to_table(r.reloptions)
+            where option_name = 'security_invoker'), false),
         'comment', pg_catalog.obj_description(r.oid, 'pg_class'),
+        'rule', (select pg_catalog.regexp_replace(w.ev_action::text,
+                ':(?!targetList |res)[A-Za-z_]+ [^][(){}:\\]*', '', 'g')
+            from pg_catalog.pg_rewrite w
+            where w.ev_class = r.oid and w.ev_type = '1' and r.relkind in ('v', 'm')),
+        'grants', coalesce((select json_agg(json_build_object(
+                'role', o.name, 'privilege', g.privilege_type))
+            from pg_catalog.aclexplode(coalesce(r.relacl,
+                pg_catalog.acldefault('r', r.relowner))) g
+            join role o on o.oid = g.grantee), '[]'),
         'columns', coalesce((select json_agg(json_build_object(
                 'name', a.attname,
+                'number', a.attnum,
                 'format', pg_catalog.format_type(a.atttypid, a.atttypmod),
+                'bare', pg_catalog.format_type(whole.oid, -1),
                 'type', t.typname,
-                'modifier', a.atttypmod,
+                'modifier', case when asked.typtype = 'd' then asked.typtypmod else a.atttypmod end,
                 'builtin', t.typnamespace = 'pg_catalog'::regnamespace,
-                'enum', t.typtype = 'e' and t.typnamespace = 'public'::regnamespace,
+                'enum', case when t.typtype = 'e' then pg_catalog.format_type(t.oid, -1) end,
                 'array', whole.typelem <> 0 and whole.typcategory = 'A',
-                'not_null', a.attnotnull or whole.typnotnull,
+                'not_null', a.attnotnull or asked.typnotnull,
                 'default', (a.atthasdef and a.attgenerated = '') or a.attidentity <> ''
-                    or whole.typdefault is not null,
+                    or asked.typdefault is not null,
+                'expression', case when a.attgenerated = '' then coalesce(
+                    (select pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+                        from pg_catalog.pg_attrdef d
+                        where d.adrelid = r.oid and d.adnum = a.attnum), asked.typdefault) end,
                 'generated', a.attgenerated <> '' or a.attidentity = 'a',
-                'comment', pg_catalog.col_description(r.oid, a.attnum)
+                'comment', pg_catalog.col_description(r.oid, a.attnum),
+                'grants', (select json_agg(json_build_object(
+                        'role', o.name, 'privilege', g.privilege_type))
+                    from pg_catalog.aclexplode(a.attacl) g join role o on o.oid = g.grantee)
             ) order by a.attnum)
             from attribute a
-            join pg_catalog.pg_type whole on whole.oid = a.atttypid
+            join pg_catalog.pg_type asked on asked.oid = a.atttypid
+            left join base on base.oid = asked.oid
+            join pg_catalog.pg_type whole on whole.oid = coalesce(base.base, asked.oid)
             join pg_catalog.pg_type t on t.oid = case
                 when whole.typelem <> 0 and whole.typcategory = 'A' then whole.typelem
                 else whole.oid end
@@ -410,7 +580,35 @@ select json_build_object(
             from pg_catalog.pg_constraint k
             left join pg_catalog.pg_class f on f.oid = k.confrelid
             left join pg_catalog.pg_namespace n on n.oid = f.relnamespace
-            where k.conrelid = r.oid and k.contype in ('p', 'u', 'f', 'c')), '[]')
-    )) from relation r), '[]')
+            where k.conrelid = r.oid and k.contype in ('p', 'u', 'f', 'c')
+                and (k.conparentid = 0 or k.contype <> 'f')), '[]')
+    )) from relation r), '[]'),
+    'functions', coalesce((select json_agg(json_build_object(
+        'schema', p.nspname,
+        'name', p.proname,
+        'defaults', p.pronargdefaults,
+        'arguments', coalesce((select json_agg(json_build_object(
+                'name', coalesce(p.proargnames[at], ''),
+                'type', pg_catalog.format_type(type, -1),
+                'mode', coalesce(p.proargmodes[at]::text, 'i')) order by at)
+            from unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]))
+                with ordinality argument(type, at)), '[]'),
+        'type', pg_catalog.format_type(p.prorettype, -1),
+        'composite', t.typtype = 'c',
+        'relation', case when f.relkind <> 'c' then json_build_array(fn.nspname, f.relname) end,
+        'fields', (select json_agg(json_build_array(a.attname,
+                pg_catalog.format_type(a.atttypid, -1)) order by a.attnum)
+            from pg_catalog.pg_attribute a
+            where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped),
+        'set', p.proretset,
+        'one_row', p.prorows = 1,
+        'volatility', p.provolatile,
+        'comment', pg_catalog.obj_description(p.oid, 'pg_proc')
+    ) order by p.proname, pg_catalog.oidvectortypes(p.proargtypes))
+        from function p
+        left join base on base.oid = p.prorettype
+        join pg_catalog.pg_type t on t.oid = coalesce(base.base, p.prorettype)
+        left join pg_catalog.pg_class f on f.oid = t.typrelid
+        left join pg_catalog.pg_namespace fn on fn.oid = f.relnamespace), '[]')
 )::text
 "#;

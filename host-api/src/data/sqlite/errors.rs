@@ -194,7 +194,7 @@ impl<'a> At<'a> {
         let all = self
             .table
             .into_iter()
-            .chain(self.schema.tables.values().map(|table| &**table));
+            .chain(self.schema.tables().map(|table| &**table));
         for table in all {
             let columns_of = |columns: &[usize]| {
                 columns
@@ -265,7 +265,7 @@ impl<'a> At<'a> {
         let table = self
             .table
             .filter(has)
-            .or_else(|| self.schema.tables.values().map(|t| &**t).find(has))
+            .or_else(|| self.schema.tables().map(|t| &**t).find(has))
             .or(self.table)?;
         let fault = SqlFault::new(
             "23514",
@@ -297,8 +297,7 @@ impl<'a> At<'a> {
             |key: &&ForeignKey| key.to_schema == "public" && key.to_table == table.name.as_str();
         let pointing = || {
             self.schema
-                .tables
-                .values()
+                .tables()
                 .flat_map(|t| t.foreign_keys.iter().filter(here).map(move |key| (t, key)))
         };
         for (child, key) in pointing() {

@@ -1,30 +1,42 @@
 //! What every connection knows beside SQLite's own functions.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::data::sqlite_ffi::{Connection, SqliteError};
-use crate::data::types::compare_numeric;
-use crate::data::{Value, ValueRef};
+use crate::data::types::COLLATIONS;
+use crate::data::{Type, Value, ValueRef};
 
 pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteError> {
-    connection.collation("numeric", numeric)?;
+    for (name, compare) in COLLATIONS {
+        connection.collation(name, compare)?;
+    }
     crate::data::changes::register(connection)?;
+    crate::data::functions::register(connection)?;
     connection.context_function("now", 0, false, |_, now, _| {
         Ok(Value::Text(timestamptz(now)))
     })?;
     connection.function("gen_random_uuid", 0, false, |_| {
         Ok(Value::Text(Uuid::new_v4().to_string()))
     })?;
-    connection.context_function("pumice_role", 0, false, |context, _, _| {
+    // Who calls is the same throughout a statement: SQLite then asks once, not for every row.
+    connection.context_function("pumice_role", 0, true, |context, _, _| {
         Ok(Value::Text(context.role.to_string()))
     })?;
-    connection.context_function("pumice_claims", 0, false, |context, _, _| {
+    connection.context_function("pumice_claims", 0, true, |context, _, _| {
         Ok(Value::Text(context.claims.to_string()))
+    })?;
+    connection.context_function("pumice_uid", 0, true, |context, _, _| {
+        match claim(&context.claims, "sub") {
+            Some(id) if !id.is_empty() => Type::Uuid.from_text(&id),
+            _ => Ok(Value::Null),
+        }
+    })?;
+    connection.context_function("pumice_email", 0, true, |context, _, _| {
+        Ok(claim(&context.claims, "email").map_or(Value::Null, Value::Text))
     })?;
     // SQLite's own take time with the product of both lengths, in one step that no deadline sees.
     connection.function("instr", 2, true, |args| {
@@ -66,6 +78,16 @@ pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteErr
     })
 }
 
+/// A claim's text, as `->>` gives it.
+fn claim(claims: &str, name: &str) -> Option<String> {
+    let claims: serde_json::Map<String, serde_json::Value> = serde_json::from_str(claims).ok()?;
+    match claims.get(name)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
 /// A moment as a column of type timestamptz stores it: UTC, microseconds, no trailing zeros.
 pub fn timestamptz(at: SystemTime) -> String {
     let at = DateTime::<Utc>::from(at);
@@ -90,21 +112,16 @@ fn text_of(value: ValueRef<'_>) -> Cow<'_, str> {
     }
 }
 
-/// The collation of numerics. What is no text comes last, by its bytes.
-fn numeric(left: &[u8], right: &[u8]) -> Ordering {
-    match (std::str::from_utf8(left), std::str::from_utf8(right)) {
-        (Ok(left), Ok(right)) => compare_numeric(left, right),
-        (Ok(_), Err(_)) => Ordering::Less,
-        (Err(_), Ok(_)) => Ordering::Greater,
-        (Err(_), Err(_)) => left.cmp(right),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
     use std::time::Duration;
 
     use super::*;
+
+    fn numeric(left: &[u8], right: &[u8]) -> Ordering {
+        COLLATIONS[0].1(left, right)
+    }
 
     #[test]
     fn numbers_are_ordered_by_value() {

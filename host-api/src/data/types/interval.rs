@@ -3,6 +3,7 @@
 //! Source: PostgreSQL 15, `DecodeInterval`, `DecodeISO8601Interval` and `EncodeInterval` in
 //! `src/backend/utils/adt/datetime.c`.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 
 use super::datetime::write_fraction;
@@ -48,6 +49,19 @@ pub(super) fn parse(text: &str) -> Result<String, DataError> {
             format!("interval field value out of range: \"{text}\""),
         )),
         Err(Fault::Sum) => Err(DataError::sql("22008", "interval out of range")),
+    }
+}
+
+/// Compares stored intervals as PostgreSQL does: a month has 30 days, a day 24 hours. What is no
+/// interval comes last, by its bytes.
+///
+/// Source: PostgreSQL 15, `interval_cmp_value` in `src/backend/utils/adt/timestamp.c`.
+pub(super) fn compare(a: &str, b: &str) -> Ordering {
+    match (words(a), words(b)) {
+        (Ok(a), Ok(b)) => a.length().cmp(&b.length()),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
+        (Err(_), Err(_)) => a.cmp(b),
     }
 }
 
@@ -149,6 +163,12 @@ impl Span {
         let months = (part * scale as f64 * 12.0).round_ties_even();
         self.months = scaled(self.months, months as i64, 1)?;
         Ok(())
+    }
+
+    /// Microseconds.
+    fn length(&self) -> i128 {
+        let days = i128::from(self.months) * 30 + i128::from(self.days);
+        days * i128::from(DAY) + i128::from(self.micros)
     }
 
     fn negated(self) -> Read<Span> {

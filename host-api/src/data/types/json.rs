@@ -11,7 +11,7 @@ use crate::data::{DataError, SqlFault};
 const DEPTH_MAX: u32 = 1000;
 
 /// A JSON text read: scalars lend from it.
-pub(super) enum Node<'t> {
+pub(in crate::data) enum Node<'t> {
     /// `true`, `false` or `null`.
     Word(&'t str),
     Number(&'t str),
@@ -21,12 +21,12 @@ pub(super) enum Node<'t> {
 }
 
 /// Reads a JSON text (RFC 8259) and decodes its strings.
-pub(super) fn parse(text: &str) -> Result<Node<'_>, DataError> {
+pub(in crate::data) fn parse(text: &str) -> Result<Node<'_>, DataError> {
     Reader::<true>::whole(text)
 }
 
 /// Whether it is a JSON text; escapes are only looked at, as PostgreSQL does for type json.
-pub(super) fn validate(text: &str) -> Result<(), DataError> {
+pub(in crate::data) fn validate(text: &str) -> Result<(), DataError> {
     Reader::<false>::whole(text).map(|_| ())
 }
 
@@ -40,7 +40,7 @@ pub(super) fn check_escapes(json: &str) -> Result<(), DataError> {
 }
 
 /// Decodes a JSON string, given with its quotes.
-pub(super) fn unescape(json: &str) -> Result<Cow<'_, str>, DataError> {
+pub(in crate::data) fn unescape(json: &str) -> Result<Cow<'_, str>, DataError> {
     Reader::<true> { text: json, at: 0 }.string()
 }
 

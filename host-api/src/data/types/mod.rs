@@ -13,6 +13,7 @@
 //! - interval: TEXT as PostgreSQL writes it. uuid: TEXT in lower case with dashes.
 //! - json: TEXT as sent. jsonb: TEXT as PostgreSQL writes it.
 //! - arrays: TEXT, a JSON array of the elements' JSON forms.
+//! - intervals, jsonb and arrays are ordered and equal by [`Type::collation`].
 //! - bytea: BLOB. Everything else: TEXT.
 //!
 //! Source: PostgreSQL 15, `src/backend/utils/adt`; compared with a server of that version.
@@ -24,11 +25,13 @@ mod calendar;
 mod datetime;
 mod fields;
 mod float;
+mod form;
 mod integer;
 mod interval;
 mod json;
 mod jsonb;
 mod numeric;
+mod order;
 mod text;
 mod uuid;
 
@@ -39,8 +42,10 @@ use super::schema::{Enum, Type};
 use super::value::{Value, ValueRef};
 
 pub use self::json::write_json_string;
+pub(in crate::data) use self::json::{Node, parse as parse_json, unescape};
 pub use self::jsonb::normalize_jsonb;
 pub use self::numeric::compare_numeric;
+pub(in crate::data) use self::order::COLLATIONS;
 
 /// Whether the declared length, precision and scale of a type apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,12 +142,22 @@ impl Type {
 
     /// What SQLite declares for a column of this type: its affinity and collation.
     pub fn sqlite_declaration(&self) -> &'static str {
+        match self.collation() {
+            Some("numeric") => return "text collate \"numeric\"",
+            Some("interval") => return "text collate \"interval\"",
+            Some("jsonb") => return "text collate \"jsonb\"",
+            Some("array") => return "text collate \"array\"",
+            Some("array_number") => return "text collate \"array_number\"",
+            Some("array_interval") => return "text collate \"array_interval\"",
+            Some("array_jsonb") => return "text collate \"array_jsonb\"",
+            _ => {}
+        }
         match self {
             Type::Boolean | Type::Smallint | Type::Integer | Type::Bigint => "integer",
-            Type::Numeric { .. } => "text collate \"numeric\"",
             Type::Real | Type::DoublePrecision => "real",
             Type::Bytea => "blob",
             Type::Text
+            | Type::Numeric { .. }
             | Type::Varchar { .. }
             | Type::Char { .. }
             | Type::Date
@@ -180,7 +195,7 @@ impl Type {
             // As PostgreSQL does: a string is decoded and written anew, all else is taken as sent.
             (Type::Json, Some(b'"')) => {
                 let mut text = Vec::with_capacity(json.len());
-                write_json_string(&json::unescape(json)?, &mut text);
+                write_json_string(&unescape(json)?, &mut text);
                 String::from_utf8(text)
                     .map(Value::Text)
                     .map_err(|error| DataError::Internal(error.to_string()))
@@ -190,7 +205,7 @@ impl Type {
                 Ok(Value::Text(json.to_owned()))
             }
             (Type::Jsonb, _) => normalize_jsonb(json).map(Value::Text),
-            (_, Some(b'"')) => self.of_text(&json::unescape(json)?, fit),
+            (_, Some(b'"')) => self.of_text(&unescape(json)?, fit),
             (Type::Array(element), _) => array::of_json(element, json, fit).map(Value::Text),
             (_, Some(b'{' | b'[')) => {
                 json::check_escapes(json)?;

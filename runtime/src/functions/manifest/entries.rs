@@ -26,6 +26,7 @@ impl Reader<'_> {
             "the manifest",
             &[
                 "app",
+                "api",
                 "config",
                 "limits",
                 "function",
@@ -43,6 +44,7 @@ impl Reader<'_> {
         let manifest = Manifest {
             name,
             config,
+            api: self.api(root),
             functions: self.functions(root, &defaults),
             triggers: self.all(root, "trigger", &defaults, Self::trigger),
             procedures: self.all(root, "procedure", &defaults, Self::procedure),
@@ -544,6 +546,7 @@ impl Reader<'_> {
         let fixed = route.strip_suffix('*').unwrap_or(&route);
         let reserved = [
             "/rest/",
+            "/batch/",
             "/auth/",
             "/storage/",
             "/realtime/",

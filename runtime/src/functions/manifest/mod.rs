@@ -4,6 +4,7 @@
 //! Whether a table of a trigger is there, and whether a component exports what its entries need, is
 //! checked elsewhere: neither can be read from the manifest.
 
+mod api;
 mod entries;
 mod limits;
 mod reader;
@@ -13,6 +14,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use pumice_host_api::data::Settings;
 use pumice_host_api::jobs::cron;
 use pumice_host_api::{Bucket, Kind};
 use serde::Serialize;
@@ -26,6 +28,8 @@ use crate::limits::{Limits, MANIFEST_BYTES_MAX};
 pub struct Manifest {
     pub name: String,
     pub config: BTreeMap<String, String>,
+    /// What `[api]` says of `/rest/v1`.
+    pub api: Settings,
     pub functions: Vec<Function>,
     pub triggers: Vec<Trigger>,
     pub procedures: Vec<Procedure>,
@@ -203,6 +207,7 @@ impl Manifest {
         Manifest {
             name: name.to_owned(),
             config: BTreeMap::new(),
+            api: Settings::default(),
             functions: Vec::new(),
             triggers: Vec::new(),
             procedures: Vec::new(),

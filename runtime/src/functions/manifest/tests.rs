@@ -62,7 +62,7 @@ limits = { memory_mib = 4096 }
             "pumice.toml:7: [[function]] has an unknown key `acess`; did you mean `access`?",
             "pumice.toml:8: a second function is called `a`; rename one of them",
             "pumice.toml:11: access is \"everybody\"; use \"public\", \"anon\", \"authenticated\" or \"service\"",
-            "pumice.toml:12: `/rest/v1/x` belongs to Pumice; choose a path outside of /rest/ /auth/ /storage/ /realtime/ /functions/ /platform/ /a/ /health/ /ready/ /metrics/",
+            "pumice.toml:12: `/rest/v1/x` belongs to Pumice; choose a path outside of /rest/ /batch/ /auth/ /storage/ /realtime/ /functions/ /platform/ /a/ /health/ /ready/ /metrics/",
             "pumice.toml:13: limit `memory_mib` is 4096; use a whole number from 1 to 128",
         ]
     );
@@ -428,5 +428,93 @@ fn an_app_has_so_many_entries() {
     assert_eq!(
         app(500),
         ["pumice.toml:1: the app has 501 entries; 500 are the most"]
+    );
+}
+
+#[test]
+fn what_api_leaves_out_is_safe() {
+    use pumice_host_api::data::{Settings, TransactionEnd};
+    let api = |text: &str| {
+        Manifest::parse(&format!("[app]\nname = \"a\"\n{text}"))
+            .unwrap()
+            .api
+    };
+    assert_eq!(api(""), Settings::default());
+    assert_eq!(api("[api]\n"), Settings::default());
+    let all = api(r#"
+        [api]
+        schemas = ["public", "personal"]
+        search_path = ["public", "extensions"]
+        rows_max = 100000
+        aggregates = true
+        plan = true
+        transaction_end = "commit-allow-override"
+        anonymous = true
+        statement_timeout_ms = 60000
+        "#);
+    let expect = Settings {
+        schemas: vec!["public".to_owned(), "personal".to_owned()],
+        search_path: vec!["public".to_owned(), "extensions".to_owned()],
+        rows_max: 100_000,
+        aggregates: true,
+        plan: true,
+        transaction_end: TransactionEnd::CommitAllowOverride,
+        anonymous: true,
+        statement_timeout: Duration::from_secs(60),
+    };
+    assert_eq!(all, expect);
+}
+
+#[test]
+fn faults_of_api_name_their_fix() {
+    let fault = |line: &str| {
+        let faults = faults(&format!("[app]\nname = \"a\"\n[api]\n{line}\n"));
+        assert_eq!(faults.len(), 1, "{line}: {faults:?}");
+        faults[0]
+            .strip_prefix("pumice.toml:4: ")
+            .unwrap()
+            .to_owned()
+    };
+    let check = |line: &str, expect: &str| assert_eq!(fault(line), expect);
+    check(
+        "rows_max = 0",
+        "`rows_max` is 0; use a whole number from 1 to 100000",
+    );
+    check(
+        "rows_max = 100001",
+        "`rows_max` is 100001; use a whole number from 1 to 100000",
+    );
+    check(
+        "statement_timeout_ms = 60001",
+        "`statement_timeout_ms` is 60001; use a whole number from 1 to 60000",
+    );
+    check("aggregates = 1", "`aggregates` is 1; use true or false");
+    check(
+        "transaction_end = \"rollback\"",
+        "`transaction_end` is \"rollback\"; use \"commit\", \"commit-allow-override\" or \"rollback-allow-override\"",
+    );
+    check(
+        "schemas = []",
+        "`schemas` names no schema; write schemas = [\"public\"]",
+    );
+    check(
+        "schemas = [\"auth\"]",
+        "schemas `auth`; choose a schema of the app's own",
+    );
+    check(
+        "schemas = [\"pg_catalog\"]",
+        "schemas `pg_catalog`; choose a schema of the app's own",
+    );
+    check(
+        "schemas = [\"a,b\"]",
+        "schemas `a,b`; use 1 to 63 of a-z, A-Z, 0-9 and _",
+    );
+    check(
+        "schemas = [\"a\", \"a\"]",
+        "`schemas` names `a` twice; leave one of them out",
+    );
+    check(
+        "anonymus = true",
+        "[api] has an unknown key `anonymus`; did you mean `anonymous`?",
     );
 }

@@ -55,7 +55,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A caller without a key.
-fn anonymous() -> Caller {
+pub fn anonymous() -> Caller {
     static NO_CLAIMS: LazyLock<Arc<str>> = LazyLock::new(|| "{}".into());
     Caller {
         role: Role::Anon,

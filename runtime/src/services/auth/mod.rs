@@ -3,6 +3,7 @@
 //! Sign-up and sessions come on top of this; a token is the same whoever issued it, as long as this
 //! app's key signed it.
 
+pub mod compat;
 pub mod extract;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -25,6 +26,8 @@ pub struct AppKeys {
     public_jwk: Value,
     anon: String,
     service_role: String,
+    /// A secret that others know as well: `pumice dev --compat` only.
+    shared: Option<compat::SharedSecret>,
     /// Tokens already verified, by their digest: no request pays for a signature twice.
     verified: moka::sync::Cache<Digest, Verified>,
 }
@@ -51,12 +54,49 @@ pub enum AuthError {
     #[error("Missing authorization header")]
     Missing,
     #[error("Invalid JWT")]
-    Invalid,
+    Invalid(BadToken),
     /// A valid key that is not enough for this entry.
     #[error("this entry needs {0}")]
     Denied(&'static str),
     #[error("keys could not be made")]
     KeyGeneration,
+}
+
+/// What is wrong with a token. `Display` has the REST dialect's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    #[error("Expected 3 parts in JWT; got {0}")]
+    Parts(usize),
+    #[error("JWT couldn't be decoded")]
+    Undecodable,
+    #[error("Wrong or unsupported encoding algorithm")]
+    Algorithm,
+    #[error("No suitable key or wrong key type")]
+    Key,
+    #[error("JWT cryptographic operation failed")]
+    Signature,
+    #[error("Parsing claims failed")]
+    Claims,
+    #[error("JWT expired")]
+    Expired,
+    #[error("JWT not yet valid")]
+    NotYet,
+}
+
+impl BadToken {
+    /// Whether the token is well signed and says itself that it opens nothing.
+    pub fn by_claims(self) -> bool {
+        matches!(
+            self,
+            BadToken::Claims | BadToken::Expired | BadToken::NotYet
+        )
+    }
+}
+
+impl From<BadToken> for AuthError {
+    fn from(bad: BadToken) -> AuthError {
+        AuthError::Invalid(bad)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -144,8 +184,16 @@ impl AppKeys {
             public_jwk,
             anon: stored.anon,
             service_role: stored.service_role,
+            shared: None,
             verified: moka::sync::Cache::new(limits::TOKENS_CACHED_MAX),
         })
+    }
+
+    /// Accepts tokens signed with `secret` as well.
+    #[must_use]
+    pub fn sharing(mut self, secret: compat::SharedSecret) -> AppKeys {
+        self.shared = Some(secret);
+        self
     }
 
     pub fn anon(&self) -> &str {
@@ -167,35 +215,44 @@ impl AppKeys {
     /// [`AuthError::Invalid`] for everything that is not a living token of this app.
     pub fn verify(&self, token: &str, now: u64) -> Result<Caller, AuthError> {
         if token.len() > limits::TOKEN_BYTES_MAX {
-            return Err(AuthError::Invalid);
+            return Err(BadToken::Undecodable.into());
         }
         let digest = Digest::of(token.as_bytes());
         if let Some(verified) = self.verified.get(&digest) {
             return if now <= verified.expires + LEEWAY {
                 Ok(verified.caller)
             } else {
-                Err(AuthError::Invalid)
+                Err(BadToken::Expired.into())
             };
         }
         let verified = self.verify_signature(token)?;
         if now > verified.expires + LEEWAY {
-            return Err(AuthError::Invalid);
+            return Err(BadToken::Expired.into());
         }
         let caller = verified.caller.clone();
         self.verified.insert(digest, verified);
         Ok(caller)
     }
 
-    fn verify_signature(&self, token: &str) -> Result<Verified, AuthError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid)?;
-        // The key decides the algorithm, never the token; a key the token brings along is ignored.
-        if header.alg != Algorithm::ES256
-            || header.kid.as_deref() != Some(self.kid.as_str())
-            || has_critical(token)
-        {
-            return Err(AuthError::Invalid);
+    fn verify_signature(&self, token: &str) -> Result<Verified, BadToken> {
+        let parts = token.split('.').count();
+        if parts != 3 {
+            return Err(BadToken::Parts(parts));
         }
-        let mut validation = Validation::new(Algorithm::ES256);
+        let header = jsonwebtoken::decode_header(token).map_err(|_| BadToken::Undecodable)?;
+        if has_critical(token) {
+            return Err(BadToken::Undecodable);
+        }
+        // The key decides the algorithm, never the token; a key the token brings along is ignored.
+        let (check, algorithm) = match (&self.shared, header.alg) {
+            (_, Algorithm::ES256) if header.kid.as_deref() == Some(self.kid.as_str()) => {
+                (&self.check, Algorithm::ES256)
+            }
+            (Some(shared), Algorithm::HS256) => (shared.check(), Algorithm::HS256),
+            (_, Algorithm::ES256) => return Err(BadToken::Key),
+            _ => return Err(BadToken::Algorithm),
+        };
+        let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
         // The dialect's audience is a role, not a recipient; the key says whose token it is.
@@ -204,13 +261,11 @@ impl AppKeys {
         validation.validate_exp = false;
         validation.set_required_spec_claims(&["exp"]);
         let claims =
-            jsonwebtoken::decode::<serde_json::Map<String, Value>>(token, &self.check, &validation)
-                .map_err(|_| AuthError::Invalid)?
+            jsonwebtoken::decode::<serde_json::Map<String, Value>>(token, check, &validation)
+                .map_err(|error| bad_token(&error))?
                 .claims;
-        let expires = claims
-            .get("exp")
-            .and_then(Value::as_u64)
-            .ok_or(AuthError::Invalid)?;
+        let expires = claims.get("exp").and_then(Value::as_u64);
+        let expires = expires.ok_or(BadToken::Claims)?;
         let role = claims
             .get("role")
             .and_then(Value::as_str)
@@ -219,7 +274,7 @@ impl AppKeys {
             .get("sub")
             .and_then(Value::as_str)
             .and_then(|sub| sub.parse().ok());
-        let claims = serde_json::to_string(&claims).map_err(|_| AuthError::Invalid)?;
+        let claims = serde_json::to_string(&claims).map_err(|_| BadToken::Claims)?;
         Ok(Verified {
             caller: Caller {
                 role,
@@ -228,6 +283,18 @@ impl AppKeys {
             },
             expires,
         })
+    }
+}
+
+fn bad_token(error: &jsonwebtoken::errors::Error) -> BadToken {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidSignature => BadToken::Signature,
+        ErrorKind::ImmatureSignature => BadToken::NotYet,
+        ErrorKind::MissingRequiredClaim(_)
+        | ErrorKind::Json(_)
+        | ErrorKind::InvalidClaimFormat(_) => BadToken::Claims,
+        _ => BadToken::Undecodable,
     }
 }
 
@@ -281,7 +348,7 @@ mod tests {
         );
         assert_eq!(
             shop.verify(forum.service_role(), NOW).err(),
-            Some(AuthError::Invalid)
+            Some(AuthError::Invalid(BadToken::Key))
         );
     }
 
@@ -304,20 +371,30 @@ mod tests {
         assert!(shop.verify(&token, NOW + 60 + LEEWAY).is_ok());
         assert_eq!(
             shop.verify(&token, NOW + 61 + LEEWAY).err(),
-            Some(AuthError::Invalid)
+            Some(AuthError::Invalid(BadToken::Expired))
         );
         let dead = sign(
             &stored,
             header(&stored),
             serde_json::json!({ "role": "authenticated", "exp": NOW - 60 }),
         );
-        assert_eq!(shop.verify(&dead, NOW).err(), Some(AuthError::Invalid));
+        let expired = Some(AuthError::Invalid(BadToken::Expired));
+        assert_eq!(shop.verify(&dead, NOW).err(), expired);
+        let early = serde_json::json!({ "exp": NOW + 60, "nbf": u32::MAX });
+        let early = sign(&stored, header(&stored), early);
+        let not_yet = Some(AuthError::Invalid(BadToken::NotYet));
+        assert_eq!(shop.verify(&early, NOW).err(), not_yet);
         let immortal = sign(
             &stored,
             header(&stored),
             serde_json::json!({ "role": "service_role" }),
         );
-        assert_eq!(shop.verify(&immortal, NOW).err(), Some(AuthError::Invalid));
+        let claims = Some(AuthError::Invalid(BadToken::Claims));
+        assert_eq!(shop.verify(&immortal, NOW).err(), claims);
+        let parts = |token: &str| shop.verify(token, NOW).unwrap_err();
+        assert_eq!(parts(""), BadToken::Parts(1).into());
+        assert_eq!(parts("a.b"), BadToken::Parts(2).into());
+        assert_eq!(parts("a.b.c"), BadToken::Undecodable.into());
     }
 
     #[test]

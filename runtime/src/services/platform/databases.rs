@@ -8,10 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pumice_host_api::AppId;
 use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl;
+use pumice_host_api::data::ddl::{Applied, MigrationFile};
 use pumice_host_api::data::migrate::{self, Migrations};
 use pumice_host_api::data::postgres::Cluster;
 use pumice_host_api::data::sqlite::{Options, Sqlite};
-use pumice_host_api::data::{DataError, DataStore, Db};
+use pumice_host_api::data::{DataError, DataStore, Db, Schema};
 
 use super::PlatformError;
 use super::sql::DatabaseRow;
@@ -91,9 +92,7 @@ impl Databases {
             }
             DatabaseRow::Postgres(sealed) => {
                 let cluster = self.cluster()?;
-                let password = keyring.open_sealed(&place(app), sealed)?;
-                let password = String::from_utf8(password)
-                    .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+                let password = Self::password(app, sealed, keyring)?;
                 Db::Postgres(cluster.open_app(app, &password))
             }
         };
@@ -138,6 +137,81 @@ impl Databases {
         Ok(())
     }
 
+    /// The files that have run on an app's database.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn applied(
+        &self,
+        app: AppId,
+        store: &DataStore,
+    ) -> Result<Vec<Applied>, PlatformError> {
+        Ok(match store.db() {
+            Db::Sqlite(sqlite) => migrate::applied_sqlite(sqlite).await?,
+            Db::Postgres(_) => migrate::applied_postgres(self.cluster()?, app).await?,
+        })
+    }
+
+    /// Removes an app's database with all that is in it and makes it again, empty. `store` is closed
+    /// then; the answer is the door to the new one.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; a file that cannot be removed.
+    pub async fn make_anew(
+        &self,
+        app: AppId,
+        store: &DataStore,
+        row: &DatabaseRow,
+        keyring: &Keyring,
+    ) -> Result<DataStore, PlatformError> {
+        self.drop(app, store).await?;
+        match row {
+            DatabaseRow::Sqlite => {
+                let file = app_folder(&self.data, app).join("app.db");
+                // The file itself last: the others are nothing without it, and it is nothing without them.
+                for ending in ["-wal", "-shm", ""] {
+                    let mut path = file.clone().into_os_string();
+                    path.push(ending);
+                    match tokio::fs::remove_file(&path).await {
+                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                            return Err(error.into());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            DatabaseRow::Postgres(sealed) => {
+                let password = Self::password(app, sealed, keyring)?;
+                self.cluster()?.create_app(app, &password).await?;
+            }
+        }
+        self.store(app, row, keyring)
+    }
+
+    /// What tables the files make in an empty database on PostgreSQL; the database goes again.
+    ///
+    /// # Errors
+    /// [`PlatformError::Migration`]; PostgreSQL's own.
+    pub async fn scratch(&self, files: Vec<MigrationFile>) -> Result<Schema, PlatformError> {
+        let cluster = self.cluster()?;
+        let app = AppId(uuid::Uuid::now_v7());
+        let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        cluster.create_app(app, &password).await?;
+        let migrations = Migrations {
+            files,
+            ..Migrations::default()
+        };
+        let outcome = match migrate::postgres(cluster, app, migrations).await {
+            Ok(_) => {
+                let store = DataStore::new(Db::Postgres(cluster.open_app(app, &password)));
+                store.schema().await.map_err(PlatformError::from)
+            }
+            Err(error) => Err(error.into()),
+        };
+        cluster.drop_app(app).await?;
+        Ok(Schema::clone(&*outcome?))
+    }
+
     /// Closes an app's database and removes it. (An SQLite file goes with the app's folder.)
     ///
     /// # Errors
@@ -148,6 +222,11 @@ impl Databases {
             Db::Postgres(_) => self.cluster()?.drop_app(app).await?,
         }
         Ok(())
+    }
+
+    fn password(app: AppId, sealed: &[u8], keyring: &Keyring) -> Result<String, PlatformError> {
+        let password = keyring.open_sealed(&place(app), sealed)?;
+        String::from_utf8(password).map_err(|error| PlatformError::Corrupt(error.to_string()))
     }
 
     fn cluster(&self) -> Result<&Cluster, PlatformError> {

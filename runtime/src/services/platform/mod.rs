@@ -2,6 +2,7 @@
 //! turns an uploaded bundle into what is served.
 
 pub mod databases;
+pub mod maintenance;
 pub mod routes;
 mod sql;
 
@@ -215,7 +216,7 @@ impl Platform {
                 .store(Arc::new(secrets.remove(&row.id).unwrap_or_default()));
             if let Some(revision) = active.remove(&row.id) {
                 match self.revision_from(&app, &revision) {
-                    Ok(revision) => app.revision.store(Some(Arc::new(revision))),
+                    Ok(revision) => app.activate(revision),
                     // One app's trouble is not the others'.
                     Err(error) => tracing::error!(
                         app.id = %row.id, revision.id = revision.number, %error,
@@ -375,7 +376,7 @@ impl Platform {
             created_at: time,
         };
         self.sql.activate_new(app.id, &row, kept).await?;
-        app.revision.store(Some(Arc::new(revision)));
+        app.activate(revision);
         // What waits, and what is scheduled now.
         app.data.committed();
         tracing::info!(app.id = %app.id, revision.id = number, compiled, "deployed");
@@ -588,7 +589,7 @@ impl Platform {
             .observe(app.id, &app.data, told, jobs)
             .await?;
         self.sql.activate(app.id, row.number).await?;
-        app.revision.store(Some(Arc::new(revision)));
+        app.activate(revision);
         app.data.committed();
         tracing::info!(app.id = %app.id, revision.id = row.number, "rolled back");
         Ok(row.number)
@@ -651,8 +652,7 @@ impl Platform {
         let Some(row) = rows.iter().find(|row| row.number == active) else {
             return Ok(());
         };
-        app.revision
-            .store(Some(Arc::new(self.revision_from(app, row)?)));
+        app.activate(self.revision_from(app, row)?);
         Ok(())
     }
 
@@ -679,11 +679,15 @@ impl Platform {
             .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
         let folder = app_folder(&self.data, row.id);
         let data = self.databases.store(row.id, &row.database, &self.keyring)?;
+        let mut keys = AppKeys::new(stored)?;
+        if let Some(secret) = &self.server.shared_secret {
+            keys = keys.sharing(secret.clone());
+        }
         let about = About {
             id: row.id,
             name: row.name.clone(),
             created_at: row.created_at.clone(),
-            keys: AppKeys::new(stored)?,
+            keys,
         };
         Ok(App::new(about, folder, data, &self.server, &self.node))
     }

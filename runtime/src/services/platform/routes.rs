@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use futures_util::StreamExt as _;
 use pumice_host_api::data::Schema;
+use pumice_host_api::data::ddl::Applied;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
@@ -56,6 +57,7 @@ pub fn router(api: Api) -> Router {
             put(set_secret).merge(delete(delete_secret)),
         )
         .route("/apps/{app}/schema", get(schema))
+        .route("/apps/{app}/migrations", get(migrations))
         .route("/apps/{app}/logs", get(logs))
         .fallback(async || Error::from(RequestError::NotFound))
         .method_not_allowed_fallback(async || Error::from(RequestError::Method))
@@ -223,6 +225,12 @@ async fn delete_secret(
 }
 
 /// What the app's tables are.
+/// The files that have run on the app's database.
+async fn migrations(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Vec<Applied>>> {
+    let app = api.platform.app(&app)?;
+    Ok(Json(api.platform.applied(&app).await?))
+}
+
 async fn schema(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Arc<Schema>>> {
     let app = api.platform.app(&app)?;
     Ok(Json(app.data.schema().await?))

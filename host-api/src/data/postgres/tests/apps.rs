@@ -128,7 +128,10 @@ async fn a_file_is_applied_whole_or_not_at_all() {
     }
     tx.rollback().await.unwrap().close().await.unwrap();
     let schema = app.introspect().await.unwrap();
-    assert_eq!(schema.tables.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(
+        schema.tables().map(|t| t.name.as_str()).collect::<Vec<_>>(),
+        ["a"]
+    );
 }
 
 #[tokio::test]
@@ -180,7 +183,8 @@ async fn what_is_new_is_closed() {
     ] {
         tx.execute("2.sql", 1, sql).await.unwrap();
     }
-    tx.harden(&["open".to_owned()]).await.unwrap();
+    tx.open("open").await.unwrap();
+    tx.harden(&[]).await.unwrap();
     tx.commit().await.unwrap().close().await.unwrap();
 
     let user = |n: u32| {
@@ -272,18 +276,18 @@ async fn the_catalog_is_read() {
     .await;
     let schema = app.introspect().await.unwrap();
     assert_eq!(
-        schema.tables.keys().collect::<Vec<_>>(),
-        ["item", "seen", "shop"]
+        schema.tables().map(|t| t.name.as_str()).collect::<Vec<_>>(),
+        ["item", "shop"]
     );
     assert_eq!(schema.enums["mood"].labels, ["sad", "glad"]);
-    let shop = &schema.tables["shop"];
+    let shop = schema.table("shop").unwrap();
     assert_eq!(shop.comment.as_deref(), Some("where"));
     assert_eq!(shop.columns[1].comment.as_deref(), Some("which"));
     let key = shop.primary_key.as_ref().unwrap();
     assert_eq!((&*key.name, &*key.columns), ("shop_pkey", &[1, 0][..]));
     assert!(shop.columns[1].not_null);
 
-    let item = &schema.tables["item"];
+    let item = schema.table("item").unwrap();
     let column = |name: &str| &item.columns[item.column(name).unwrap()];
     let types: Vec<String> = item
         .columns
@@ -301,7 +305,7 @@ async fn the_catalog_is_read() {
             "uuid",
             "numeric(10,2)",
             "numeric",
-            "numeric(3,-2)",
+            "numeric",
             "character varying(20)",
             "character varying",
             "character(3)",
@@ -326,6 +330,7 @@ async fn the_catalog_is_read() {
         ]
     );
     assert!(matches!(column("coarse").ty, Type::Other(_)));
+    assert_eq!(column("coarse").format, "numeric(3,-2)");
     assert!(matches!(column("place").ty, Type::Other(_)));
     assert_eq!(column("mood").ty, Type::Enum(schema.enums["mood"].clone()));
     // not null, default, generated
@@ -380,9 +385,9 @@ async fn the_catalog_is_read() {
             ("z_fk", vec![4, 3], "public", "shop", "b,a".to_owned()),
         ]
     );
-    let seen = &schema.tables["seen"];
+    let seen = schema.table("seen").unwrap();
     assert_eq!(seen.columns.len(), 2);
-    assert_eq!(seen.primary_key, None);
+    assert_eq!(seen.primary_key.as_ref().unwrap().columns, [0]);
 }
 
 #[tokio::test]
@@ -413,4 +418,37 @@ async fn an_administrator_need_not_be_a_superuser() {
     cluster.drop_app(id).await.unwrap();
     drop(tx);
     all.for_tests(&format!("drop role {name}")).await;
+}
+
+#[tokio::test]
+async fn grants_say_what_a_caller_may() {
+    let cluster = cluster().await;
+    let user = Uuid::from_u128(7);
+    let (_, app) = app(
+        &cluster,
+        &[&format!(
+            "insert into auth.permission_grants (role, user_id, permission, allow, expires_at) values
+            ('authenticated', null, 'a.read', true, null),
+            ('authenticated', null, 'a.write', true, null),
+            (null, '{user}', 'a.write', false, null),
+            (null, '{user}', 'a.own', true, now() + interval '1 day'),
+            (null, '{user}', 'a.old', true, now() - interval '1 day'),
+            ('anon', null, 'a.open', true, null)"
+        )],
+    )
+    .await;
+    let context_of = |role, id: Uuid| context(role, &json!({ "sub": id.to_string() }).to_string());
+    for (role, id, expect) in [
+        (Role::Authenticated, user, "a.own a.read"),
+        (Role::Authenticated, Uuid::from_u128(8), "a.read a.write"),
+        (Role::Anon, Uuid::from_u128(8), "a.open"),
+    ] {
+        let mut tx = app.begin(&context_of(role, id), WRITE).await.unwrap();
+        let asked = "select string_agg(p, ' ' order by p) from unnest(array['a.read', 'a.write', \
+                     'a.own', 'a.old', 'a.open', 'other']) p where auth.has_permission(p)";
+        assert_eq!(ask(&mut tx, asked).await.unwrap(), expect);
+        let fts = "select to_tsvector('cats')::text";
+        assert_eq!(ask(&mut tx, fts).await.unwrap(), "'cat':1");
+        tx.rollback().await.unwrap();
+    }
 }

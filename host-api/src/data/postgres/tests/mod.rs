@@ -63,6 +63,7 @@ fn context(role: Role, claims: &str) -> Context {
         role,
         claims: claims.into(),
         depth: 3,
+        request: None,
     }
 }
 

@@ -18,10 +18,17 @@ fn table(
         columns: columns.to_vec(),
     };
     Table {
+        schema: Name::of_catalog("public"),
+        kind: crate::data::Kind::Table,
+        grants: Default::default(),
+        policies: None,
         name: Name::of_catalog(name),
         columns: columns
             .iter()
             .map(|(name, ty, has_default)| Column {
+                format: String::new(),
+                default: None,
+                source: None,
                 name: Name::of_catalog(*name),
                 ty: ty.clone(),
                 not_null: false,
@@ -94,9 +101,7 @@ fn constraints_fail_in_postgresqls_words() {
         table("t", &t, &[("t_c_b_key", &[1, 2])], Some("p")),
         table("x", &x, &[], Some("p")),
     ] {
-        schema
-            .tables
-            .insert(table.name.as_str().to_owned(), Arc::new(table));
+        schema.add(table);
     }
     let check = |sql: &str, table: &str, row: &[Value], expect: &str| {
         let error = connection.execute(sql, row).unwrap_err();

@@ -336,6 +336,7 @@ async fn a_session_has_the_writer_for_itself() {
         role: "anon".into(),
         claims: "{\"sub\": 1}".into(),
         depth: 3,
+        request: None,
     };
     session.set_context(context).await.unwrap();
     let seen = session

@@ -1,0 +1,719 @@
+//! Inserts, updates and deletes.
+//!
+//! PostgreSQL looks at policies before it looks at constraints. Here a row is written first and then
+//! read again by its rowid; all is undone when a policy does not allow it. So that nobody learns from a
+//! broken constraint what a policy hides, policies are asked then too, of the row as it would have been.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::data::plan::{
+    Answering, Cells, Condition, ConflictPlan, DeletePlan, Expr, InsertPlan, Node, UpdatePlan,
+};
+use crate::data::query::Rows;
+use crate::data::schema::{Columns, Command, Privileges};
+use crate::data::sqlite::errors::explain;
+use crate::data::sqlite_ffi::Row;
+use crate::data::{DataError, Kind, Table, Type, Value, ValueRef};
+
+use super::answer::Answer;
+use super::rules::{conflict_key, generated, not_null, only_once};
+use super::sql::Statement;
+use super::sql::policies::Check;
+use super::sql::write::{Cell, DEFAULT, Reach, Returned, Target, Which};
+use super::{OldRow, Runner};
+use crate::data::run::{changed_meanwhile, key_of};
+
+/// An answer, and how many rows were written.
+type Outcome = Result<(Rows, Option<u64>), DataError>;
+
+/// What a write collects.
+struct Written<'a> {
+    target: Target<'a>,
+    node: Option<&'a Node>,
+    /// Types of the node's outputs, when all are plain columns: `returning` answers them.
+    plain: Option<Vec<Cow<'a, Type>>>,
+    answer: Answer<'a>,
+    rowids: Option<Vec<i64>>,
+    count: u64,
+}
+
+impl<'a> Written<'a> {
+    fn new(target: Target<'a>, answering: &'a Answering, always_rowids: bool) -> Written<'a> {
+        let node = answering.node.as_ref();
+        let plain = node.and_then(plain_types);
+        let rowids = always_rowids || (node.is_some() && plain.is_none());
+        Written {
+            target,
+            answer: Answer::new(
+                node.map(|node| node.outputs.as_slice()),
+                answering.preferences.format,
+            ),
+            node,
+            plain,
+            rowids: rowids.then(Vec::new),
+            count: 0,
+        }
+    }
+
+    fn returned(&self) -> Returned<'a> {
+        Returned {
+            rowid: self.rowids.is_some(),
+            outputs: self
+                .plain
+                .as_ref()
+                .and(self.node)
+                .map(|node| node.outputs.as_slice()),
+        }
+    }
+
+    fn row(&mut self, row: &Row<'_>) -> Result<(), DataError> {
+        let mut from = 0;
+        if let Some(rowids) = &mut self.rowids {
+            if let ValueRef::Integer(rowid) = row.get(0) {
+                rowids.push(rowid);
+            }
+            from = 1;
+        }
+        match &self.plain {
+            Some(types) => self.answer.row(row, types, from),
+            None => Ok(()),
+        }
+    }
+
+    /// The answer; rows that `returning` could not answer are read by their rowids.
+    fn finish(mut self, runner: &Runner<'a>, answering: &'a Answering) -> Outcome {
+        if let (Some(node), None) = (self.node, &self.plain) {
+            let rows = json(self.rowids.as_deref().unwrap_or_default());
+            self.read(runner, node, rows)?;
+        }
+        self.end(answering)
+    }
+
+    fn read(&mut self, runner: &Runner<'a>, node: &'a Node, rows: String) -> Result<(), DataError> {
+        let mut statement = Statement::new(runner.rights);
+        let types = statement.written(self.target, node, rows)?;
+        self.answer.query(runner, &statement, &types, 0)
+    }
+
+    fn end(self, answering: &Answering) -> Outcome {
+        let mut rows = self.answer.finish();
+        if self.node.is_none() {
+            rows.count = self.count;
+        }
+        rows.total = answering.preferences.count.map(|_| rows.count);
+        Ok((rows, Some(self.count)))
+    }
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn insert(&self, plan: &'a InsertPlan) -> Outcome {
+        let target = Target::of(self.rights, &plan.table)?;
+        let table = target.table;
+        let bound = target.rights.bound(table);
+        let mut written = Written::new(target, &plan.answer, bound);
+        let conflict = plan
+            .conflict
+            .as_ref()
+            .map(|conflict| below(target, conflict));
+        let conflict = conflict.transpose()?;
+        let merge = conflict.as_ref().filter(|conflict| conflict.merge);
+        let reads = conflict.is_some() || plan.answer.node.is_some();
+        let checks = match bound {
+            true => self.checks(target, Command::Insert, reads)?,
+            false => Vec::new(),
+        };
+        let (mut met, mut inserted) = (HashSet::new(), 0);
+        let mut added = Vec::new();
+        let mut merged = Vec::new();
+        let wrote = |cell: &&(usize, Option<_>)| cell.1.is_some();
+        let same = |a: &Cells, b: &Cells| {
+            let columns = |cells: &Cells| -> Vec<(usize, bool)> {
+                cells
+                    .iter()
+                    .map(|(at, cell)| (*at, cell.is_some()))
+                    .collect()
+            };
+            columns(a) == columns(b)
+        };
+        for group in plan.rows.chunk_by(same) {
+            let mut columns = Vec::with_capacity(group[0].len());
+            for (column, _) in group[0].iter().filter(wrote) {
+                columns.push(target.column(*column)?);
+            }
+            generated(table, columns.iter().copied(), true)?;
+            self.may_write(target, &columns, |privileges| &privileges.insert)?;
+            let mut defaults = Vec::new();
+            if merge.is_some() {
+                for (column, _) in group[0].iter().filter(|cell| cell.1.is_none()) {
+                    let column = target.column(*column)?;
+                    defaults.push((column, self.default(table, column)?));
+                }
+            }
+            let mut statement = Statement::new(self.rights);
+            let on = conflict.as_ref().map(|c| (c, defaults.as_slice()));
+            statement.insert(target, &columns, on, written.returned())?;
+            if let Some(how) = plan.answer.preferences.explain {
+                statement.args = columns.iter().map(|_| Value::Null).collect();
+                return Ok((self.explain(&statement, how)?, None));
+            }
+            for cells in group {
+                let mut args = Vec::with_capacity(columns.len());
+                for ((_, json), column) in cells.iter().filter(wrote).zip(&columns) {
+                    let column = &table.columns[*column];
+                    let value = match json {
+                        Some(json) => column.ty.from_json(json)?,
+                        None => Value::Null,
+                    };
+                    args.push(value);
+                }
+                if bound && conflict.is_some() {
+                    self.proposed(target, &columns, &args, &checks)?;
+                }
+                not_null(table, &columns, &args)?;
+                let mut existing = None;
+                if let Some(conflict) = merge {
+                    only_once(conflict, &columns, &args, &mut met)?;
+                    existing = self.existing(target, conflict, &columns, &args)?;
+                    if let (true, Some(rowid)) = (bound, existing) {
+                        self.mergeable(target, rowid)?;
+                    }
+                }
+                statement.args = args;
+                let before = written.count;
+                let outcome = self.change(&statement, &mut written, Some(&columns));
+                let args = std::mem::take(&mut statement.args);
+                if let Err(error) = outcome {
+                    if bound && is_constraint(&error) {
+                        self.proposed(target, &columns, &args, &checks)?;
+                    }
+                    return Err(error);
+                }
+                let new = existing.is_none() && written.count > before;
+                inserted += u64::from(new);
+                if bound
+                    && written.count > before
+                    && let Some(rowid) = written.rowids.as_ref().and_then(|ids| ids.last())
+                {
+                    (if new { &mut added } else { &mut merged }).push(*rowid);
+                }
+            }
+        }
+        if bound {
+            self.meet(target, &checks, &added)?;
+            if !merged.is_empty() {
+                let checks = self.checks(target, Command::Update, true)?;
+                self.meet(target, &checks, &merged)?;
+            }
+        }
+        let (mut rows, count) = written.finish(self, &plan.answer)?;
+        rows.inserted = conflict.is_some().then_some(inserted);
+        Ok((rows, count))
+    }
+
+    pub(super) fn update(&self, plan: &'a UpdatePlan) -> Outcome {
+        let target = Target::of(self.rights, &plan.table)?;
+        let bound = target.rights.bound(target.table);
+        let mut written = Written::new(target, &plan.answer, bound);
+        if plan.cells.is_empty() {
+            return written.end(&plan.answer);
+        }
+        let reach = Reach {
+            command: Command::Update,
+            reads: reads(&plan.conditions, &plan.answer),
+        };
+        let which = Which::Conditions(&plan.conditions, reach);
+        let statement = self.updating(target, &plan.cells, which, written.returned())?;
+        if let Some(how) = plan.answer.preferences.explain {
+            return Ok((self.explain(&statement, how)?, None));
+        }
+        let checks = match bound {
+            true => self.checks(target, Command::Update, reach.reads)?,
+            false => Vec::new(),
+        };
+        if let Err(error) = self.change(&statement, &mut written, None) {
+            if bound && is_constraint(&error) {
+                for check in &checks {
+                    let cells = self.cells(target, &plan.cells)?;
+                    self.would_meet(target, cells, Some(which), check)?;
+                }
+            }
+            return Err(error);
+        }
+        self.meet(
+            target,
+            &checks,
+            written.rowids.as_deref().unwrap_or_default(),
+        )?;
+        written.finish(self, &plan.answer)
+    }
+
+    pub(super) fn delete(&self, plan: &'a DeletePlan) -> Outcome {
+        let target = Target::of(self.rights, &plan.table)?;
+        self.may_delete(target)?;
+        let mut written = Written::new(target, &plan.answer, false);
+        let reach = Reach {
+            command: Command::Delete,
+            reads: reads(&plan.conditions, &plan.answer),
+        };
+        let which = Which::Conditions(&plan.conditions, reach);
+        let mut statement = Statement::new(self.rights);
+        match (written.node, &written.plain) {
+            // What is gone cannot be read.
+            (Some(node), None) if plan.answer.preferences.explain.is_none() => {
+                statement.rowids(target, which)?;
+                let mut rowids = Vec::new();
+                self.each(&statement, |row| {
+                    if let ValueRef::Integer(rowid) = row.get(0) {
+                        rowids.push(rowid);
+                    }
+                    Ok(())
+                })?;
+                self.delete_read(target, node, &mut written, &rowids)?;
+            }
+            _ => {
+                statement.delete(target, which, written.returned())?;
+                if let Some(how) = plan.answer.preferences.explain {
+                    return Ok((self.explain(&statement, how)?, None));
+                }
+                self.change(&statement, &mut written, None)?;
+            }
+        }
+        written.end(&plan.answer)
+    }
+
+    pub(super) fn update_rows(
+        &self,
+        table: &'a Table,
+        rows: &'a [(OldRow, Cells)],
+        answering: &'a Answering,
+    ) -> Outcome {
+        let target = self.judged(table)?;
+        let key = key_of(table)?;
+        let bound = target.rights.bound(table);
+        let mut written = Written::new(target, answering, bound);
+        // First all are seen to be as they were: one change may be another's cascade.
+        for (old, _) in rows {
+            self.unchanged(target, key, old)?;
+        }
+        for (old, cells) in rows {
+            if cells.is_empty() {
+                continue;
+            }
+            let values = of_key(key, old);
+            let which = Which::Key(key, &values, Some(Command::Update));
+            let statement = self.updating(target, cells, which, written.returned())?;
+            self.change(&statement, &mut written, None)?;
+        }
+        if bound {
+            let checks = self.checks(target, Command::Update, true)?;
+            self.meet(
+                target,
+                &checks,
+                written.rowids.as_deref().unwrap_or_default(),
+            )?;
+        }
+        written.finish(self, answering)
+    }
+
+    pub(super) fn delete_rows(
+        &self,
+        table: &'a Table,
+        olds: &'a [OldRow],
+        answering: &'a Answering,
+    ) -> Outcome {
+        let target = self.judged(table)?;
+        let key = key_of(table)?;
+        let mut written = Written::new(target, answering, false);
+        for old in olds {
+            self.unchanged(target, key, old)?;
+        }
+        let mut rowids = Vec::new();
+        for old in olds {
+            let values = of_key(key, old);
+            let which = Which::Key(key, &values, Some(Command::Delete));
+            let mut statement = Statement::new(self.rights);
+            if written.node.is_some() && written.plain.is_none() {
+                statement.rowids(target, which)?;
+                self.each(&statement, |row| {
+                    if let ValueRef::Integer(rowid) = row.get(0) {
+                        rowids.push(rowid);
+                    }
+                    Ok(())
+                })?;
+            } else {
+                statement.delete(target, which, written.returned())?;
+                self.change(&statement, &mut written, None)?;
+            }
+        }
+        if let (Some(node), None) = (written.node, &written.plain) {
+            self.delete_read(target, node, &mut written, &rowids)?;
+        }
+        written.end(answering)
+    }
+
+    /// Answers rows and deletes them.
+    fn delete_read(
+        &self,
+        target: Target<'a>,
+        node: &'a Node,
+        written: &mut Written<'a>,
+        rowids: &[i64],
+    ) -> Result<(), DataError> {
+        let rows = json(rowids);
+        written.read(self, node, rows.clone())?;
+        let mut statement = Statement::new(self.rights);
+        let nothing = Returned {
+            rowid: false,
+            outputs: None,
+        };
+        statement.delete(target, Which::Rowids(&rows), nothing)?;
+        let changes = self
+            .connection
+            .execute(&statement.text, &statement.args)
+            .map_err(|error| {
+                explain(
+                    error,
+                    self.connection,
+                    self.schema,
+                    Some(target.table),
+                    None,
+                )
+            })?;
+        written.count += changes.rows;
+        Ok(())
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// Runs a statement that writes. `columns` are those of its arguments, when it inserts.
+    fn change(
+        &self,
+        statement: &Statement<'_>,
+        written: &mut Written<'a>,
+        columns: Option<&[usize]>,
+    ) -> Result<(), DataError> {
+        let outcome = self
+            .connection
+            .query(&statement.text, &statement.args, |row| written.row(&row));
+        let changes = outcome.map_err(|error| {
+            let row: Option<Vec<(usize, Value)>> = columns.map(|columns| {
+                let args = statement.args.iter().cloned();
+                columns.iter().copied().zip(args).collect()
+            });
+            let table = written.target.table;
+            let bound = written.target.rights.bound(table);
+            match explain(
+                error,
+                self.connection,
+                self.schema,
+                Some(table),
+                row.as_deref(),
+            ) {
+                // As on PostgreSQL: the details could tell of rows that a policy hides.
+                DataError::Sql(mut fault) if bound => {
+                    fault.details = None;
+                    DataError::Sql(fault)
+                }
+                error => error,
+            }
+        })?;
+        written.count += changes.rows;
+        Ok(())
+    }
+
+    fn updating<'s>(
+        &self,
+        target: Target<'s>,
+        cells: &Cells,
+        which: Which<'s>,
+        returned: Returned<'s>,
+    ) -> Result<Statement<'s>, DataError>
+    where
+        'a: 's,
+    {
+        let cells = self.cells(target, cells)?;
+        let columns: Vec<usize> = cells.iter().map(|(column, _)| *column).collect();
+        self.may_write(target, &columns, |privileges| &privileges.update)?;
+        for (column, cell) in &cells {
+            if let Cell::Value(value) = cell {
+                generated(target.table, [*column].into_iter(), false)?;
+                not_null(target.table, &[*column], std::slice::from_ref(value))?;
+            }
+        }
+        let mut statement = Statement::new(self.rights);
+        statement.update(target, cells, which, returned)?;
+        Ok(statement)
+    }
+
+    /// New values in storage form, by the table's own columns.
+    fn cells(&self, target: Target<'_>, cells: &Cells) -> Result<Vec<(usize, Cell)>, DataError> {
+        let mut stored = Vec::with_capacity(cells.len());
+        for (column, json) in cells {
+            let column = target.column(*column)?;
+            let cell = match json {
+                Some(json) => Cell::Value(target.table.columns[column].ty.from_json(json)?),
+                None => Cell::Default(self.default(target.table, column)?),
+            };
+            stored.push((column, cell));
+        }
+        Ok(stored)
+    }
+
+    /// SQLite text of a column's default; `null` when it has none.
+    fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
+        let names = [&table.name, &table.columns[column].name];
+        let args = names.map(|name| Value::Text(name.as_str().to_owned()));
+        let mut text = None;
+        self.connection.query(DEFAULT, &args, |row| {
+            if let ValueRef::Text(default) = row.get(0) {
+                text = Some(default.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(text.unwrap_or_else(|| "null".to_owned()))
+    }
+
+    /// What rows have to meet that `command` has written; with `reads` also those for being read.
+    fn checks(
+        &self,
+        target: Target<'_>,
+        command: Command,
+        reads: bool,
+    ) -> Result<Vec<Check>, DataError> {
+        let (table, rights) = (target.table, target.rights);
+        let mut checks = rights.checks(table, "_t0", command, false)?;
+        if reads {
+            checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
+        }
+        Ok(checks)
+    }
+
+    /// # Errors
+    /// 42501 when one of the rows does not meet a check.
+    fn meet(&self, target: Target<'_>, checks: &[Check], rowids: &[i64]) -> Result<(), DataError> {
+        self.meet_or(target, checks, rowids, false)
+    }
+
+    fn meet_or(
+        &self,
+        target: Target<'_>,
+        checks: &[Check],
+        rowids: &[i64],
+        using: bool,
+    ) -> Result<(), DataError> {
+        if rowids.is_empty() || checks.is_empty() {
+            return Ok(());
+        }
+        let rows = json(rowids);
+        for check in checks {
+            let mut statement = Statement::new(self.rights);
+            statement.breaks(target.table, check, rows.clone())?;
+            self.refuse(&statement, check, target.table, using)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(
+        &self,
+        statement: &Statement<'_>,
+        check: &Check,
+        table: &Table,
+        using: bool,
+    ) -> Result<(), DataError> {
+        let mut broken = false;
+        self.each(statement, |_| {
+            broken = true;
+            Ok(())
+        })?;
+        match broken {
+            true => Err(check.error(table, using)),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// 42501 when a row of these values and else of defaults would not meet a check.
+    fn proposed(
+        &self,
+        target: Target<'_>,
+        columns: &[usize],
+        values: &[Value],
+        checks: &[Check],
+    ) -> Result<(), DataError> {
+        for check in checks {
+            let mut cells = Vec::with_capacity(target.table.columns.len());
+            for (at, column) in target.table.columns.iter().enumerate() {
+                if let Some(given) = columns.iter().position(|column| *column == at) {
+                    cells.push((at, Cell::Value(values[given].clone())));
+                } else if column.has_default {
+                    cells.push((at, Cell::Default(self.default(target.table, at)?)));
+                }
+            }
+            self.would_meet(target, cells, None, check)?;
+        }
+        Ok(())
+    }
+
+    fn would_meet(
+        &self,
+        target: Target<'_>,
+        cells: Vec<(usize, Cell)>,
+        which: Option<Which<'_>>,
+        check: &Check,
+    ) -> Result<(), DataError> {
+        let mut statement = Statement::new(self.rights);
+        statement.would_break(target, cells, which, check)?;
+        self.refuse(&statement, check, target.table, false)
+    }
+
+    /// The rowid of the row that an upsert of these values meets.
+    fn existing(
+        &self,
+        target: Target<'_>,
+        conflict: &ConflictPlan,
+        columns: &[usize],
+        values: &[Value],
+    ) -> Result<Option<i64>, DataError> {
+        let Some(key) = conflict_key(conflict, columns, values) else {
+            return Ok(None);
+        };
+        let key: Vec<Value> = key.into_iter().cloned().collect();
+        let mut statement = Statement::new(self.rights);
+        statement.rowids(target, Which::Key(&conflict.on, &key, None))?;
+        let mut found = None;
+        self.each(&statement, |row| {
+            if let ValueRef::Integer(rowid) = row.get(0) {
+                found = Some(rowid);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// # Errors
+    /// 42501 when an upsert may not change the row it meets.
+    fn mergeable(&self, target: Target<'_>, rowid: i64) -> Result<(), DataError> {
+        let (table, rights) = (target.table, target.rights);
+        let mut checks = rights.checks(table, "_t0", Command::Update, true)?;
+        checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
+        self.meet_or(target, &checks, &[rowid], true)
+    }
+
+    /// Grants of a view's table: those of the view itself are checked while planning.
+    fn may_write(
+        &self,
+        target: Target<'_>,
+        columns: &[usize],
+        of: impl Fn(&Privileges) -> &Columns,
+    ) -> Result<(), DataError> {
+        if target.view.is_none() {
+            return Ok(());
+        }
+        target.rights.demand(target.table, |privileges| {
+            columns
+                .iter()
+                .all(|column| of(privileges).contains(*column))
+        })
+    }
+
+    fn may_delete(&self, target: Target<'_>) -> Result<(), DataError> {
+        if target.view.is_none() {
+            return Ok(());
+        }
+        target
+            .rights
+            .demand(target.table, |privileges| privileges.delete)
+    }
+
+    /// The table whose rows before-triggers have judged.
+    fn judged(&self, table: &'a Table) -> Result<Target<'a>, DataError> {
+        match &table.kind {
+            Kind::Table => Target::of(self.rights, table),
+            Kind::View(_) => Err(DataError::sql(
+                "0A000",
+                "rows of views have no before-triggers",
+            )),
+        }
+    }
+
+    /// Whether the row is still as it was read.
+    fn unchanged(&self, target: Target<'_>, key: &[usize], old: &OldRow) -> Result<(), DataError> {
+        let values = of_key(key, old);
+        let mut statement = Statement::new(self.rights);
+        statement.whole(target, Which::Key(key, &values, None), &[])?;
+        let mut same = false;
+        self.each(&statement, |row| {
+            let mut at = 0..target.table.columns.len();
+            same = at.all(|at| equals(row.get(at), &old.values[at]));
+            Ok(())
+        })?;
+        match same {
+            true => Ok(()),
+            false => Err(changed_meanwhile()),
+        }
+    }
+}
+
+/// Types of a node's outputs when `returning` can answer them: plain columns of every written row.
+fn plain_types(node: &Node) -> Option<Vec<Cow<'_, Type>>> {
+    let all = node.conditions.is_empty()
+        && node.groups.is_none()
+        && node.orders.is_empty()
+        && node.limit.is_none()
+        && node.offset.is_none();
+    let mut types = Vec::with_capacity(node.outputs.len());
+    for output in &node.outputs {
+        match &output.expr {
+            Expr::Column {
+                alias,
+                table,
+                column,
+            } if *alias == node.alias => types.push(Cow::Borrowed(&table.columns[*column].ty)),
+            _ => return None,
+        }
+    }
+    all.then_some(types)
+}
+
+/// Whether a statement reads columns, so that policies for reading bind it.
+fn reads(conditions: &[Condition], answering: &Answering) -> bool {
+    !conditions.is_empty() || answering.node.is_some()
+}
+
+fn below(target: Target<'_>, conflict: &ConflictPlan) -> Result<ConflictPlan, DataError> {
+    let on = conflict.on.iter().map(|column| target.column(*column));
+    Ok(ConflictPlan {
+        on: on.collect::<Result<_, _>>()?,
+        merge: conflict.merge,
+    })
+}
+
+fn of_key(key: &[usize], old: &OldRow) -> Vec<Value> {
+    key.iter()
+        .map(|column| old.values[*column].clone())
+        .collect()
+}
+
+/// Rowids as a JSON array.
+fn json(rowids: &[i64]) -> String {
+    let mut text = String::with_capacity(2 + 8 * rowids.len());
+    text.push('[');
+    for (at, rowid) in rowids.iter().enumerate() {
+        text.push_str(if at > 0 { "," } else { "" });
+        text.push_str(&rowid.to_string());
+    }
+    text.push(']');
+    text
+}
+
+fn is_constraint(error: &DataError) -> bool {
+    error.code().is_some_and(|code| code.starts_with("23"))
+}
+
+fn equals(found: ValueRef<'_>, old: &Value) -> bool {
+    match (found, old) {
+        (ValueRef::Real(a), Value::Real(b)) => a.to_bits() == b.to_bits(),
+        (found, old) => found == old.as_ref(),
+    }
+}

@@ -1,0 +1,41 @@
+create schema personal;
+create table personal.users (id integer primary key, nick text not null);
+create table personal.hidden_from_public (id integer primary key);
+insert into personal.users (id, nick) values (1, 'adi'), (2, 'bobby');
+grant usage on schema personal to service_role;
+grant all on all tables in schema personal to service_role;
+
+create table spans (id integer primary key, ages int4range, words tsvector);
+insert into spans (id, ages, words) values (1, '[1,5)', 'cat fat'), (2, '[5,10)', 'rat'), (3, null, null), (4, '[20,30)', 'fat rat');
+
+create function add(a integer, b integer default 10) returns integer language sql immutable as 'select a + b';
+create function greet(name text) returns text language sql immutable as $$ select 'hello ' || name $$;
+create function nothing_back() returns void language sql as '';
+create function null_back() returns text language sql immutable as 'select null::text';
+create function numbers_to(n integer) returns setof integer language sql immutable as 'select generate_series(1, n)';
+create function users_older(than integer) returns setof users language sql stable as 'select * from users where age > than order by id';
+create function user_named(wanted text) returns users language sql stable as 'select * from users where name = wanted';
+create function points_of() returns table (task integer, points integer) language sql stable as 'select id, points from tasks order by id';
+create function as_json() returns jsonb language sql immutable as $$ select '{"b": 1, "a": [1, 2]}'::jsonb $$;
+create function sum_all(variadic n integer[]) returns bigint language sql immutable as 'select sum(x) from unnest(n) x';
+create function takes_array(n integer[]) returns integer language sql immutable as 'select cardinality(n)';
+create function whole(json) returns json language sql immutable as 'select $1';
+create function pick(a integer) returns text language sql immutable as $$ select 'integer' $$;
+create function pick(b text) returns text language sql immutable as $$ select 'text' $$;
+create function same(a integer) returns text language sql immutable as $$ select 'integer' $$;
+create function same(a text) returns text language sql immutable as $$ select 'text' $$;
+create function raise_teapot() returns void language plpgsql as $$ begin raise sqlstate 'PT418' using message = 'a teapot', detail = 'short', hint = 'stout'; end $$;
+create function raise_whole() returns void language plpgsql as $$ begin raise sqlstate 'PGRST' using message = '{"code":"mine","message":"said","details":"d","hint":"h"}', detail = '{"status":402,"headers":{"x-own":"yes"}}'; end $$;
+create function raise_plain() returns void language plpgsql as $$ begin raise exception 'not so' using hint = 'other'; end $$;
+create function own_status() returns text language plpgsql as $$ begin perform set_config('response.status', '202', true); perform set_config('response.headers', '[{"x-one":"1"},{"x-two":"2"}]', true); return 'done'; end $$;
+create function header(name text) returns text language sql stable as $$ select current_setting('request.headers')::json->>name $$;
+create function asked() returns text language sql stable as $$ select current_setting('request.method') || ' ' || current_setting('request.path') $$;
+create function who() returns text language sql stable as $$ select current_setting('request.jwt.claims')::json->>'role' || ' ' || current_user $$;
+create function add_thing(new_id integer) returns setof things language sql volatile as $$ insert into things (id, word) values (new_id, 'made') returning * $$;
+create function clear_things() returns setof things language sql volatile as 'delete from things where id > 0 returning *';
+create function personal.of_personal() returns text language sql immutable as $$ select 'personal' $$;
+
+create function shout(u users) returns text language sql stable as 'select upper(u.name)';
+create function best_friend(u users) returns setof users rows 1 language sql stable as 'select * from users where id = u.id % 3 + 1';
+create function of_same_age(u users) returns setof users language sql stable as 'select * from users o where o.age = u.age and o.id <> u.id';
+grant execute on all functions in schema public, personal to service_role;
