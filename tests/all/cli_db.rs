@@ -135,9 +135,8 @@ async fn a_reset_that_could_not_work_drops_nothing() {
         "{}",
         refused.stderr
     );
-    std::fs::remove_file(folder.join("migrations/0002_bad.sql")).unwrap();
     let still = told(folder, &["diff"]).await;
-    assert_eq!(still["pending"], json!([]), "{still}");
+    assert_eq!(still["pending"], json!(["0002_bad.sql"]), "{still}");
 }
 
 #[tokio::test]

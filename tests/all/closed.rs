@@ -55,11 +55,7 @@ async fn what_is_new_is_closed_alike(engine: Engine) {
         ("anon", "open_view", one()),
         ("service_role", "closed", one()),
         ("service_role", "granted_view", one()),
-        (
-            "service_role",
-            "seen?select=id&order=id",
-            json!([{ "id": 1 }, { "id": 2 }]),
-        ),
+        ("service_role", "seen?select=id&order=id", json!([{ "id": 1 }, { "id": 2 }])),
     ] {
         assert_eq!(told(&app, role, query).await, expect, "{role} {query}");
     }
@@ -77,8 +73,7 @@ async fn what_is_new_is_closed_alike(engine: Engine) {
         assert_eq!(answer.code(), expect, "{table}");
     }
     if engine == Engine::Postgres {
-        let other =
-            "create schema other; create table other.t (id int); insert into other.t values (1);
+        let other = "create schema other; create table other.t (id int); insert into other.t values (1);
 grant usage on schema other to anon; grant select on other.t to anon;
 create view other.v as select * from other.t; grant select on other.v to anon;";
         app.bundle()
@@ -87,11 +82,7 @@ create view other.v as select * from other.t; grant select on other.v to anon;";
             .await;
         for relation in ["other.t", "other.v"] {
             let count = format!("set role anon; select count(*) from {relation}");
-            assert_eq!(
-                app.psql(&count).await.lines().last(),
-                Some("0"),
-                "{relation}"
-            );
+            assert_eq!(app.psql(&count).await.lines().last(), Some("0"), "{relation}");
         }
     }
 }
@@ -109,10 +100,7 @@ create or replace view closed_view as select id from closed where id > 0;",
         .await;
     assert_eq!(told(&app, "anon", "granted_view").await, json!([]));
     assert_eq!(told(&app, "anon", "closed_view").await, json!("42501"));
-    assert_eq!(
-        told(&app, "service_role", "closed_view").await,
-        json!([{ "id": 1 }])
-    );
+    assert_eq!(told(&app, "service_role", "closed_view").await, json!([{ "id": 1 }]));
 }
 
 /// A later file changes nothing of what it does not name.
@@ -123,10 +111,7 @@ async fn an_open_table_stays_open(engine: Engine) {
     let bundle = app.bundle().migration("0001_init.sql", TABLES);
     let bundle = bundle.migration("0002_more.sql", more);
     bundle.clone().await;
-    assert_eq!(
-        told(&app, "anon", "open").await,
-        json!([{ "id": 1, "n": 7 }])
-    );
+    assert_eq!(told(&app, "anon", "open").await, json!([{ "id": 1, "n": 7 }]));
     assert_eq!(told(&app, "anon", "later").await, json!("42501"));
     let shut = "alter table open enable row level security;";
     bundle.migration("0003_shut.sql", shut).await;

@@ -289,10 +289,7 @@ async fn what_has_the_wrong_form_is_refused(engine: Engine) {
         hint.json()["hint"],
         "Perhaps you meant the table 'public.member'"
     );
-    let picky = app
-        .rest("GET", "member")
-        .header("accept", "image/png")
-        .await;
+    let picky = app.rest("GET", "member").header("accept", "image/png").await;
     picky.refused(406, "PGRST107");
     assert_eq!(app.count("member").await, 0);
 }

@@ -14,8 +14,6 @@ use pumice_tests::{Answer, App, Engine, guest};
 
 const SCHEMA: &str = include_str!("schema.sql");
 pub const SEED: &str = include_str!("seed.sql");
-/// What is still wrong, with the reason, which docs/engines.md tells too.
-pub const KNOWN: &str = include_str!("known.txt");
 
 /// Settings under which everything of the dialect can be asked for.
 const API: &str = "[api]
@@ -75,15 +73,9 @@ async fn section(file: &str, text: &str) {
     let cases = case::parse(file, text);
     let (sqlite, postgres) = both(SEED, SEED).await;
     let mut faults = Vec::new();
-    let mut known = known(file);
     for case in &cases {
-        let found = compare(case, &sqlite, &postgres).await;
-        match known.get_mut(&case.to_string()) {
-            Some(seen) => *seen |= !found.is_empty(),
-            None => faults.extend(found),
-        }
+        faults.extend(compare(case, &sqlite, &postgres).await);
     }
-    faults.extend(mended(&known));
     assert!(
         faults.is_empty(),
         "{} faults in {} requests:\n{}",
@@ -105,16 +97,11 @@ async fn only_postgres() {
         .await;
     let cases = case::parse("only_postgres.txt", include_str!("only_postgres.txt"));
     let mut faults = Vec::new();
-    let mut known = known("only_postgres.txt");
     for case in &cases {
         let answer = case.send(&app).await;
         let wrong = case.faults(&answer);
-        match known.get_mut(&case.to_string()) {
-            Some(seen) => *seen |= !wrong.is_empty(),
-            None => faults.extend(wrong.iter().map(|wrong| format!("{case}\n  {wrong}"))),
-        }
+        faults.extend(wrong.iter().map(|wrong| format!("{case}\n  {wrong}")));
     }
-    faults.extend(mended(&known));
     assert!(
         faults.is_empty(),
         "{} faults in {} requests:\n{}",
@@ -122,21 +109,6 @@ async fn only_postgres() {
         cases.len(),
         faults.join("\n")
     );
-}
-
-/// Requests of a file (with their lines) that are answered wrongly as yet, and whether that was seen.
-fn known(file: &str) -> BTreeMap<String, bool> {
-    let lines = KNOWN.lines().filter(|line| !line.starts_with('#'));
-    let of_file = lines.filter(|line| line.starts_with(&format!("{file}:")));
-    of_file.map(|case| (case.to_owned(), false)).collect()
-}
-
-/// What is known to be wrong, and is not wrong any more.
-fn mended(known: &BTreeMap<String, bool>) -> Vec<String> {
-    let right = known.iter().filter(|(_, seen)| !**seen);
-    right
-        .map(|(case, _)| format!("{case} is answered as it should be: take it off known.txt"))
-        .collect()
 }
 
 /// The app on both engines, each with a seed.

@@ -391,9 +391,6 @@ enum Kind {
     Delete,
 }
 
-/// What is given or taken, of all columns or of these.
-type Altered = (Kind, Option<Vec<String>>);
-
 impl Change<'_> {
     pub fn apply(&self, work: &mut Work) -> Result<(), Refusal> {
         let objects = self
@@ -505,7 +502,7 @@ impl Change<'_> {
         Ok(roles)
     }
 
-    fn changes(&self) -> Result<Vec<Altered>, Refusal> {
+    fn changes(&self) -> Result<Vec<(Kind, Option<Vec<String>>)>, Refusal> {
         let actions = match self.privileges {
             Given::All { .. } => {
                 return Ok([Kind::Select, Kind::Insert, Kind::Update, Kind::Delete]
@@ -523,7 +520,7 @@ impl Change<'_> {
                 Action::Update { columns } => (Kind::Update, columns),
                 Action::Delete => (Kind::Delete, &None),
                 // The API does none of these.
-                Action::Truncate | Action::References { .. } | Action::Trigger => continue,
+                Action::Truncate | Action::References { .. } | Action::Trigger { .. } => continue,
                 other => {
                     return Err(Refusal::wrong(format!(
                         "invalid privilege type {other} for relation"

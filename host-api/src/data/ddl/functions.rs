@@ -13,8 +13,8 @@ use crate::data::{DataError, Type, Value, ValueRef};
 /// SQLite's.
 pub fn register(connection: &Connection) -> Result<(), SqliteError> {
     connection.function("pumice_like", 2, true, |arguments| like(arguments, false))?;
-    connection.function("pumice_domain", 3, true, domain)?;
-    connection.function("pumice_fit", 2, true, fit)?;
+    connection.function("pumice_domain", 3, true, |arguments| domain(arguments))?;
+    connection.function("pumice_fit", 2, true, |arguments| fit(arguments))?;
     connection.function("pumice_ilike", 2, true, |arguments| like(arguments, true))?;
     connection.function("pumice_lower", 1, true, |arguments| {
         Ok(mapped(arguments, lower))

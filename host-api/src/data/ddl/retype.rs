@@ -102,8 +102,7 @@ pub(super) fn column(
 
 /// Makes sure that nothing needs the column to have the type it has.
 fn free(work: &Work, name: &str, column: &str) -> Result<(), Refusal> {
-    let dependents = work.catalog.dependents(name, Some(column))?;
-    if let Some(who) = dependents.into_iter().next() {
+    for who in work.catalog.dependents(name, Some(column))? {
         let used = match &who {
             Dependent::View(_) => "used by a view or rule",
             Dependent::Policy(..) => "used in a policy definition",

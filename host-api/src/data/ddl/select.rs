@@ -281,12 +281,12 @@ impl<'c> Scope<'c> {
             having = format!(" having {}", inner.condition(condition)?);
         }
         let by = self.ordered(&rows, order, &items, distinct)?;
-        if (rows.aggregated.get() || !groups.is_empty())
-            && let Some(loose) = rows.loose.borrow().as_ref()
-        {
-            return Err(Refusal::wrong(format!(
-                "column \"{loose}\" must appear in the GROUP BY clause or be used in an aggregate function"
-            )));
+        if rows.aggregated.get() || !groups.is_empty() {
+            if let Some(loose) = rows.loose.borrow().as_ref() {
+                return Err(Refusal::wrong(format!(
+                    "column \"{loose}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                )));
+            }
         }
         if !groups.is_empty() {
             tail.push_str(&format!(" group by {}", groups.join(", ")));

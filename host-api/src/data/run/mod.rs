@@ -93,6 +93,12 @@ fn writes_alike(a: &Cells, b: &Cells) -> bool {
             .all(|((a, one), (b, other))| a == b && one.is_some() == other.is_some())
 }
 
+/// The columns that a row gives a value for; the others take their defaults.
+fn columns_of(cells: &Cells) -> Vec<usize> {
+    let given = cells.iter().filter(|(_, value)| value.is_some());
+    given.map(|(column, _)| *column).collect()
+}
+
 /// The key by which single rows are found again.
 fn key_of(table: &Table) -> Result<&[usize], DataError> {
     match &table.primary_key {

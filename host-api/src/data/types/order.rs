@@ -6,19 +6,16 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::interval;
 use super::json::{Node, parse};
 use super::numeric::{self, compare_numeric};
+use super::interval;
 use crate::data::schema::Type;
 
 /// Compares two stored texts.
 type Compare = fn(&str, &str) -> Ordering;
 
-/// A collation's name and its order of stored bytes.
-type Collation = (&'static str, fn(&[u8], &[u8]) -> Ordering);
-
 /// The collations and their orders: every connection knows them.
-pub(in crate::data) const COLLATIONS: [Collation; 7] = [
+pub(in crate::data) const COLLATIONS: [(&str, fn(&[u8], &[u8]) -> Ordering); 7] = [
     ("numeric", |a, b| bytes(a, b, compare_numeric)),
     ("interval", |a, b| bytes(a, b, interval::compare)),
     ("jsonb", |a, b| bytes(a, b, compare_jsonb)),
@@ -98,10 +95,9 @@ fn jsonb(a: &Node<'_>, b: &Node<'_>, root: bool) -> Ordering {
         (scalar, Node::Array(none)) if root && none.is_empty() && is_scalar(scalar) => {
             Ordering::Greater
         }
-        (Node::Array(a), Node::Array(b)) => a
-            .len()
-            .cmp(&b.len())
-            .then_with(|| first_difference(a.iter().zip(b).map(|(a, b)| jsonb(a, b, false)))),
+        (Node::Array(a), Node::Array(b)) => a.len().cmp(&b.len()).then_with(|| {
+            first_difference(a.iter().zip(b).map(|(a, b)| jsonb(a, b, false)))
+        }),
         (Node::Object(a), Node::Object(b)) => a.len().cmp(&b.len()).then_with(|| {
             first_difference(a.iter().zip(b).map(|((key, a), (other, b))| {
                 key.as_bytes()
@@ -134,9 +130,7 @@ fn rank(node: &Node<'_>) -> u8 {
 }
 
 fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
-    orders
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 /// Elements in order of writing, then their number, then the dimensions. Nulls come last.

@@ -40,7 +40,7 @@ impl Visit<'_> {
         let head = match *asked.method {
             Method::GET | Method::POST => false,
             Method::HEAD => true,
-            Method::OPTIONS => return Ok(answer::allow("OPTIONS,POST")),
+            Method::OPTIONS => return Ok(answer::allow("OPTIONS,GET,HEAD,POST")),
             _ => return Err(super::rpc::no_verb(asked.method).into()),
         };
         let read_only = *asked.method != Method::POST;
@@ -74,9 +74,9 @@ impl Visit<'_> {
                 called.await?
             }
             None => {
-                let called = self
-                    .procedures
-                    .call(app, procedure, actor, request_id, arguments, read_only);
+                let called = self.procedures.call(
+                    app, procedure, actor, request_id, arguments, read_only,
+                );
                 called.await?
             }
         };

@@ -19,7 +19,7 @@ use crate::data::{DataError, Value, ValueRef};
 
 /// Bytes of a pattern.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a compiled pattern: some are kept for each connection.
+/// Bytes of a compiled pattern: some are kept for each connection. Twenty `\w` have 1 MiB.
 const COMPILED_BYTES_MAX: usize = 4 << 20;
 /// Bytes of the automaton that is built while text is read.
 const AUTOMATON_BYTES_MAX: usize = 1 << 20;

@@ -260,7 +260,7 @@ impl Reader<'_> {
         };
         done.expect("a String takes any text");
         // Each factor is bounded, so this cannot overflow.
-        size.max(1) * (most.unwrap_or(least + 1).max(1) as usize)
+        (size + 1) * (most.unwrap_or(least + 1).max(1) as usize)
     }
 
     /// Which of several matches is preferred does not matter here.
@@ -425,7 +425,10 @@ impl Reader<'_> {
     }
 
     fn bracket(&mut self) -> Result<Atom, DataError> {
-        for (text, assertion) in [("[:<:]]", r"\b{start}"), ("[:>:]]", r"\b{end}")] {
+        for (text, assertion) in [
+            ("[:<:]]", r"\b{start}"),
+            ("[:>:]]", r"\b{end}"),
+        ] {
             if self.looking_at(text) {
                 self.skip(text.len());
                 return Ok(self.assert(assertion));

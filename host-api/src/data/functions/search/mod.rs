@@ -54,7 +54,7 @@ pub(super) fn register(connection: &Connection) -> Result<(), SqliteError> {
     register_match(connection, 5)
 }
 
-fn register_match(connection: &Connection, count: i8) -> Result<(), SqliteError> {
+fn register_match(connection: &Connection, count: i32) -> Result<(), SqliteError> {
     let recent = Recent::default();
     connection.function("pumice_fts", count, true, move |args| {
         let [

@@ -166,11 +166,7 @@ impl Reader<'_> {
     ) -> Result<(), DataError> {
         let mut joined: Option<Node> = None;
         let mut before = 0;
-        let words: Vec<_> = self
-            .config
-            .lexemes(text, &mut 0)
-            .take(NODES_MAX + 1)
-            .collect();
+        let words: Vec<_> = self.config.lexemes(text, &mut 0).take(NODES_MAX + 1).collect();
         let join = |joined: Option<Node>, node: Node| match joined {
             None => node,
             Some(left) => Node::Pair(operator, Box::new(left), Box::new(node)),

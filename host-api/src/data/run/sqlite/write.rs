@@ -402,21 +402,13 @@ impl<'a> Runner<'a> {
                 columns.iter().copied().zip(args).collect()
             });
             let table = written.target.table;
-            let bound = written.target.rights.bound(table);
-            match explain(
+            explain(
                 error,
                 self.connection,
                 self.schema,
                 Some(table),
                 row.as_deref(),
-            ) {
-                // As on PostgreSQL: the details could tell of rows that a policy hides.
-                DataError::Sql(mut fault) if bound => {
-                    fault.details = None;
-                    DataError::Sql(fault)
-                }
-                error => error,
-            }
+            )
         })?;
         written.count += changes.rows;
         Ok(())

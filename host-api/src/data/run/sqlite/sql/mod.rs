@@ -415,7 +415,7 @@ impl<'a> Statement<'a> {
         match (function, &*ty) {
             (AggregateFunction::Count, _) => self.text.insert_str(start, "count("),
             (AggregateFunction::Min | AggregateFunction::Max, Type::Enum(enumeration)) => {
-                self.rank(enumeration, start);
+                self.rank(&enumeration, start);
                 let call = if function == AggregateFunction::Min {
                     "case min("
                 } else {
