@@ -15,12 +15,12 @@ pub(super) const VIEWS: &[(&str, &str)] = &[
     ),
     (
         "select * from note",
-        "id bigint <note.id, owner uuid <note.owner, team integer <note.team, body text <note.body, price numeric(8,2) <note.price, public boolean <note.public, m \"mood\" <note.m, tags text[] <note.tags, readers uuid[] <note.readers, data jsonb <note.data, at timestamp with time zone <note.at, day date <note.day, key [0] w",
+        "id bigint <note.id, owner uuid <note.owner, team integer <note.team, body text <note.body, price numeric(8,2) <note.price, public boolean <note.public, m public.mood <note.m, tags text[] <note.tags, readers uuid[] <note.readers, data jsonb <note.data, at timestamp with time zone <note.at, day date <note.day, key [0] w",
     ),
     ("select body from note", "body text <note.body, w"),
     (
         "select n.* from note n where n.public",
-        "id bigint <note.id, owner uuid <note.owner, team integer <note.team, body text <note.body, price numeric(8,2) <note.price, public boolean <note.public, m \"mood\" <note.m, tags text[] <note.tags, readers uuid[] <note.readers, data jsonb <note.data, at timestamp with time zone <note.at, day date <note.day, key [0] w",
+        "id bigint <note.id, owner uuid <note.owner, team integer <note.team, body text <note.body, price numeric(8,2) <note.price, public boolean <note.public, m public.mood <note.m, tags text[] <note.tags, readers uuid[] <note.readers, data jsonb <note.data, at timestamp with time zone <note.at, day date <note.day, key [0] w",
     ),
     (
         "select n.id as number, upper(n.body) as loud, n.price from note n",
@@ -116,7 +116,7 @@ pub(super) const VIEWS: &[(&str, &str)] = &[
     ),
     (
         "select m, tags, readers, day, data from note",
-        "m \"mood\" <note.m, tags text[] <note.tags, readers uuid[] <note.readers, day date <note.day, data jsonb <note.data, w",
+        "m public.mood <note.m, tags text[] <note.tags, readers uuid[] <note.readers, day date <note.day, data jsonb <note.data, w",
     ),
     (
         "select id from note where team in (select team from member where who = auth.uid())",

@@ -321,7 +321,7 @@ async fn embeds() {
     assert_eq!(
         db.read(root.clone()).await,
         concat!(
-            r#"[{"id":1,"owner":{"name":"Ann"},"owner_name":"Ann","marks":[{"id":3}, {"id":2}],"ids":[3, 2],"siblings":[{"id":2}]},"#,
+            r#"[{"id":1,"owner":{"name":"Ann"},"owner_name":"Ann","marks":[{"id":3},{"id":2}],"ids":[3,2],"siblings":[{"id":2}]},"#,
             r#"{"id":2,"owner":{"name":"Ann"},"owner_name":"Ann","marks":[{"id":1}],"ids":[1],"siblings":[{"id":1}]},"#,
             r#"{"id":3,"owner":{"name":"Bob"},"owner_name":"Bob","marks":[],"ids":[],"siblings":[]}]"#
         )
@@ -360,7 +360,7 @@ async fn embeds() {
     root.conditions.push(is(col(0, &client, "id"), "1"));
     assert_eq!(
         db.read(root).await,
-        r#"[{"id":1,"items":[{"id":1,"marks":[{"client_id":2}]}, {"id":2,"marks":[{"client_id":1}]}]}]"#
+        r#"[{"id":1,"items":[{"id":1,"marks":[{"client_id":2}]},{"id":2,"marks":[{"client_id":1}]}]}]"#
     );
     let view = db.table("api.deep");
     let mut root = node(&view, 0, &["again", "name"]);

@@ -75,7 +75,7 @@ async fn inserts() {
     let work = insert(&item, &[row], Some(shown.clone()));
     assert_eq!(
         text(db.once(Work::Insert(work)).await),
-        r#"[{"twice":8.00,"owner":{"name":"Ann"},"siblings":[{"id":1}, {"id":2}]}]"#
+        r#"[{"twice":8.00,"owner":{"name":"Ann"},"siblings":[{"id":1},{"id":2}]}]"#
     );
     // An inner embed leaves a row out of the answer, and out of nothing else.
     shown.outputs.truncate(2);
