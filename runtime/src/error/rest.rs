@@ -37,10 +37,12 @@ pub(super) fn sql_status(fault: &SqlFault) -> StatusCode {
         "42501" => 403,
         "P0001" => 400,
         // What an app's own SQL function asks for. Below 200 stand no answers.
-        _ if code.starts_with("PT") => match code[2..].parse() {
-            Ok(status @ 200..=999) => status,
-            _ => 500,
-        },
+        _ if code.starts_with("PT") => {
+            let asked = code[2..].parse().ok();
+            asked
+                .filter(|status| (200..=999).contains(status))
+                .unwrap_or(500)
+        }
         "42883" | "42P01" => 404,
         "42P17" | "53400" => 500,
         "21000" if fault.message.ends_with("requires a WHERE clause") => 400,

@@ -2,7 +2,7 @@
 //! `postgres.rs`: what is refused here is refused there, what is taken is taken.
 
 use super::*;
-use crate::data::schema::{Columns, Command, Piece, Privileges, Template};
+use crate::data::schema::{Columns, Piece, Privileges, Template};
 
 /// What the cases stand on.
 pub(super) const BASE: &str = "create type mood as enum ('sad', 'ok');

@@ -628,7 +628,7 @@ fn grants_say_what_a_caller_may() {
             "select group_concat(value, ' ' order by value) || pumice_uid() || pumice_email()
             from json_each('[\"a.read\",\"a.write\",\"a.own\",\"a.old\",\"a.open\",\"other\"]')
             where {}",
-            super::sql::has_permission("value")
+            sql::has_permission("value")
         );
         let mut found = String::new();
         connection

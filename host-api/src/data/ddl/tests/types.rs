@@ -256,8 +256,8 @@ fn every_type_is_declared_written_and_shown() {
         let shown = database.show("select v, d from t");
         assert_eq!(shown, format!("{stored}|{stored}"), "{ty}");
         // What was written down reads back the same, and a rebuild keeps it.
-        let other = format!("alter table t add constraint c check (k > 0)");
-        database.run(&[&source, &other]).unwrap();
+        let other = "alter table t add constraint c check (k > 0)";
+        database.run(&[&source, other]).unwrap();
         assert_eq!(database.show("select v, d from t"), shown, "{ty}");
     }
 }
@@ -425,7 +425,7 @@ fn older_catalogs_take_policies_from_the_files() {
             table.grants.clear();
         }
         let text = serde_json::to_string(&catalog).unwrap();
-        let keep = super::super::sql::KEEP_CATALOG;
+        let keep = sql::KEEP_CATALOG;
         database
             .connection
             .execute(keep, &[Value::Text(text)])

@@ -1,6 +1,5 @@
 //! Constraint violations against real tables.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;

@@ -254,7 +254,7 @@ fn counts_pages_and_single_rows() {
             "{limit:?} {offset:?}"
         );
     }
-    let Work::Read(mut plan) = super::read(db.node(0, "book", &["id"])) else {
+    let Work::Read(mut plan) = read(db.node(0, "book", &["id"])) else {
         unreachable!()
     };
     plan.preferences.single = true;
