@@ -357,7 +357,7 @@ impl Connection {
         };
         SqliteError {
             extended_code: code,
-            message,
+            message: cause.as_ref().map_or(message, ToString::to_string),
             offset: usize::try_from(offset).ok(),
             cause: cause.map(Box::new),
         }

@@ -50,17 +50,23 @@ fn changes(work: &mut Work, name: &str, operations: &[Change]) -> Result<(), Ref
     // Changes that need it share one rebuild as long as they follow each other.
     let mut rebuild: Option<Catalog> = None;
     let mut conversions = BTreeMap::new();
+    let mut retyped = BTreeSet::new();
     for change in operations {
+        if let Change::AlterColumn { column_name, op } = change
+            && matches!(op, AlterColumnOperation::SetDataType { .. })
+            && !retyped.insert(names::ident(column_name)?)
+        {
+            return Err(
+                Refusal::wrong(format!("cannot alter type of column {column_name} twice"))
+                    .fix("give it its last type at once"),
+            );
+        }
         let before = work.catalog.clone();
         match apply(work, name, change)? {
             Done::Nothing => {}
             Done::Rebuild => rebuild = rebuild.or(Some(before)),
             Done::Convert(column, value) => {
-                if conversions.insert(column.clone(), value).is_some() {
-                    return Err(Refusal::wrong(format!(
-                        "cannot alter type of column \"{column}\" twice"
-                    )));
-                }
+                conversions.insert(column, value);
                 rebuild = rebuild.or(Some(before));
             }
             Done::InPlace(sql) => {

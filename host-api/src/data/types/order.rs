@@ -31,9 +31,9 @@ pub(in crate::data) const COLLATIONS: [Collation; 7] = [
     ("array_interval", |a, b| {
         bytes(a, b, |a, b| arrays(a, b, interval_element, true))
     }),
-    // Elements may be arrays themselves, so there is one dimension.
+    // Elements may be arrays themselves, so there is one dimension. JSON's null among them is null.
     ("array_jsonb", |a, b| {
-        bytes(a, b, |a, b| arrays(a, b, |a, b| jsonb(a, b, false), false))
+        bytes(a, b, |a, b| arrays(a, b, |a, b| jsonb(a, b, true), false))
     }),
 ];
 

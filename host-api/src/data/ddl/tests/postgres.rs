@@ -29,7 +29,7 @@ async fn postgres_agrees() {
             .filter(|part| *part != "w")
             .filter_map(|part| part.split(" <").next())
             .collect();
-        let text = columns.join(", ").replace("\"mood\"", "mood");
+        let text = columns.join(", ").replace("public.mood", "mood");
         let writable = expect.ends_with(" w");
         cases.push((
             format!(

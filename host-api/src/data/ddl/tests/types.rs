@@ -24,14 +24,14 @@ pub(super) const CHANGES: &[(&str, &str)] = &[
         "!domain \"Score\" does not allow null values",
     ),
     (
-        "create domain word as text check (value <> ''); create domain name as word check (length(value) < 4);
-         create table t (n name); insert into t values ('abcd')",
-        "!value for domain name violates check constraint \"name_check\"",
+        "create domain word as text check (value <> ''); create domain short as word check (length(value) < 4);
+         create table t (n short); insert into t values ('abcd')",
+        "!value for domain short violates check constraint \"short_check\"",
     ),
     (
-        "create domain word as text check (value <> ''); create domain name as word check (length(value) < 4);
-         create table t (n name); insert into t values ('')",
-        "!value for domain name violates check constraint \"word_check\"",
+        "create domain word as text check (value <> ''); create domain short as word check (length(value) < 4);
+         create table t (n short); insert into t values ('')",
+        "!value for domain short violates check constraint \"word_check\"",
     ),
     (
         "create domain a as int check (value > 0) check (value < 9); create table t (b a); insert into t values (9)",
@@ -127,7 +127,7 @@ pub(super) const CHANGES: &[(&str, &str)] = &[
     ("create table t (a json); insert into t values ('{\"b\": 1, \"a\": 2}'); alter table t alter a type jsonb", "{\"a\": 2, \"b\": 1}"),
     ("create table t (a text, b int generated always as (length(a)) stored); alter table t alter a type varchar(9)", "!cannot alter type of a column used by a generated column"),
     ("create table t (a int, b int); insert into t values (1, 2); alter table t alter a type text using (a + b)::text", "3|2"),
-    ("create table t (a int); alter table t alter a type bigint, alter a type text", "!"),
+    ("create table t (a int); alter table t alter a type bigint, alter a type text", "!cannot alter type of column a twice"),
     ("create schema if not exists public; create table public.t (a int)", ""),
 ];
 
