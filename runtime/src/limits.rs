@@ -233,6 +233,8 @@ pub const JOBS_LOOK: Duration = Duration::from_secs(60);
 pub const TOKENS_CACHED_MAX: u64 = 10_000;
 /// A token as sent: far above any real one.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// The reason beside a status that an app's SQL function chose: a line of a head, not a letter.
+pub const REASON_BYTES_MAX: usize = 200;
 /// A secret's value.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
 /// Secrets of an app.

@@ -341,6 +341,7 @@ async fn every_platform_route_wants_the_platform_key() {
         ("GET", below("/logs")),
         ("GET", below("/logs?follow=true")),
         ("GET", below("/schema")),
+        ("GET", below("/migrations")),
         ("GET", "/platform/v1/apps/nobody".to_owned()),
     ];
     let almost = &server.key()[..server.key().len() - 1];
@@ -377,7 +378,7 @@ async fn every_platform_route_wants_the_platform_key() {
     .unwrap();
     assert_eq!(
         source.matches(".route(").count(),
-        9,
+        10,
         "a route was added: add it to the matrix"
     );
     assert_snapshot!(app.invoke("hello").await, @"200 hello");

@@ -190,6 +190,22 @@ pub struct Function {
     pub comment: Option<String>,
 }
 
+impl Function {
+    /// Whether a request can say what each argument is: by its name, or as the whole body. Others only
+    /// compute fields.
+    ///
+    /// Source: PostgREST 14, `SchemaCache.hs`, `baseFuncSqlQuery`.
+    pub fn is_callable(&self) -> bool {
+        let named = |argument: &Argument| !argument.name.is_empty();
+        match &self.arguments[..] {
+            [only] if only.name.is_empty() => {
+                matches!(&*only.ty, "json" | "jsonb" | "text" | "xml" | "bytea")
+            }
+            all => all.iter().all(named),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Argument {
     /// Empty when it has none.
@@ -328,6 +344,14 @@ impl Schema {
 
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
         self.relations.get(schema)?.get(name)
+    }
+
+    /// The SQL functions of a name that a request can call.
+    pub fn overloads(&self, schema: &str, name: &str) -> impl Iterator<Item = &Arc<Function>> {
+        let functions = self.functions.get(schema);
+        let found = functions.and_then(|functions| functions.get(name));
+        let overloads = found.into_iter().flatten();
+        overloads.filter(|function| function.is_callable())
     }
 
     /// The tables (no views) of schema `public`, in order of name.

@@ -9,6 +9,11 @@ use super::expr::{Place, Scope};
 use super::translate::parse_expr;
 use crate::data::{Type, Value};
 
+/// Until the transaction ends, or [`CHECK_FOREIGN_KEYS`].
+pub const DEFER_FOREIGN_KEYS: &str = "pragma defer_foreign_keys = on";
+
+pub const CHECK_FOREIGN_KEYS: &str = "pragma defer_foreign_keys = off";
+
 /// An identifier in quotes.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -18,6 +18,9 @@ use super::{
 /// The largest number that limit and offset may be in SQL.
 const BIGINT_MAX: u64 = i64::MAX as u64;
 
+/// The name under which rows are counted.
+const COUNT: &str = "count";
+
 /// Plans a read of a table or view.
 ///
 /// # Errors
@@ -271,9 +274,26 @@ impl<'a> Planner<'a> {
                     let cast = cast.as_deref();
                     let cast = cast.map(|cast| self.cast(cast)).transpose()?;
                     members.push(Member {
-                        key: alias.clone().unwrap_or_else(|| "count".to_owned()),
+                        key: alias.clone().unwrap_or_else(|| COUNT.to_owned()),
                         of: None,
                         aggregate: Some((AggregateFunction::Count, cast)),
+                    });
+                }
+                // `comments(count)`: how many rows, where no column is called so. PostgreSQL reads the
+                // column of a row that has none as a call, so the dialect has it without aggregates.
+                Item::Field {
+                    field,
+                    alias,
+                    cast: None,
+                    aggregate: None,
+                } if field.name == COUNT
+                    && field.path.is_empty()
+                    && self.field(field, level).is_err() =>
+                {
+                    members.push(Member {
+                        key: alias.clone().unwrap_or_else(|| COUNT.to_owned()),
+                        of: None,
+                        aggregate: Some((AggregateFunction::Count, None)),
                     });
                 }
                 Item::Field {
@@ -487,7 +507,7 @@ fn label(function: AggregateFunction) -> &'static str {
         AggregateFunction::Avg => "avg",
         AggregateFunction::Max => "max",
         AggregateFunction::Min => "min",
-        AggregateFunction::Count => "count",
+        AggregateFunction::Count => COUNT,
     }
 }
 

@@ -378,6 +378,11 @@ struct Relation {
 }
 
 impl Relation {
+    /// Whether it has this schema and this name.
+    fn is(&self, (schema, name): &(String, String)) -> bool {
+        self.schema.as_str() == schema && self.name.as_str() == name
+    }
+
     fn path(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
@@ -438,15 +443,19 @@ impl OwnerTx {
     ///
     /// # Errors
     /// PostgreSQL's own; [`DataError::Unavailable`].
-    pub async fn open(&mut self, name: &str) -> Result<(), DataError> {
+    pub async fn open(&mut self, made: &(String, String)) -> Result<(), DataError> {
         let connection = &mut self.owner.connection;
         let found = relations(connection)
             .await?
             .into_iter()
-            .find(|relation| relation.schema.as_str() == PUBLIC && relation.name.as_str() == name);
+            .find(|relation| relation.is(made));
         if let Some(relation) = found {
+            let (schema, path) = (relation.schema.to_string(), relation.path());
             if !relation.view {
-                run(connection, sql::open_table(&relation.path())).await?;
+                run(connection, sql::open_table(&schema, &path)).await?;
+            }
+            if relation.schema.as_str() != PUBLIC {
+                run(connection, sql::serve(&schema, &path)).await?;
             }
             self.before.insert(relation.id);
         }
@@ -461,7 +470,7 @@ impl OwnerTx {
     ///
     /// # Errors
     /// PostgreSQL's own; [`DataError::Unavailable`].
-    pub async fn harden(&mut self, views: &[String]) -> Result<(), DataError> {
+    pub async fn harden(&mut self, views: &[(String, String)]) -> Result<(), DataError> {
         let connection = &mut self.owner.connection;
         let bypasses: bool = sqlx::query(sql::SERVICE_ROLE_BYPASSES)
             .fetch_one(&mut *connection)
@@ -473,8 +482,7 @@ impl OwnerTx {
             let path = relation.path();
             if relation.view {
                 // One that is made again has lost what it was told before.
-                let again = public && views.iter().any(|view| view == relation.name.as_str());
-                if new || again {
+                if new || views.iter().any(|view| relation.is(view)) {
                     run(connection, sql::ask_as_invoker(&path)).await?;
                 }
             } else if new {

@@ -318,6 +318,17 @@ pub struct Rows {
     pub steps: u64,
     /// What a function of PostgreSQL left in `response.status` and `response.headers`.
     pub response: Option<Box<ResponseSettings>>,
+    /// Of a call: what its function returns.
+    pub called: Option<Called>,
+}
+
+/// What an SQL function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    Void,
+    One,
+    /// Any number of rows.
+    Set,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

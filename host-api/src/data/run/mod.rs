@@ -131,8 +131,8 @@ impl Work {
             Work::Call(plan) if plan.read_only => return None,
             Work::Call(_) => "a volatile function",
             Work::Sql { statement, .. } => {
-                let verb = statement.trim_start().get(..7);
-                if verb.is_some_and(|verb| verb.eq_ignore_ascii_case("select ")) {
+                let verb = statement.split_whitespace().next();
+                if verb.is_some_and(|verb| verb.eq_ignore_ascii_case("select")) {
                     return None;
                 }
                 "a statement"

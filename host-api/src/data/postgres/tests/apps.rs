@@ -183,7 +183,9 @@ async fn what_is_new_is_closed() {
     ] {
         tx.execute("2.sql", 1, sql).await.unwrap();
     }
-    tx.open("open").await.unwrap();
+    tx.open(&("public".to_owned(), "open".to_owned()))
+        .await
+        .unwrap();
     tx.harden(&[]).await.unwrap();
     tx.commit().await.unwrap().close().await.unwrap();
 
