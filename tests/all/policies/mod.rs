@@ -14,6 +14,7 @@ on_both_engines!(
     rights_of_columns,
     policies_are_for_their_roles_and_commands,
     a_policy_asks_who_calls,
+    nothing_is_asked_of_a_hidden_row,
     a_view_shows_what_its_reader_may_see,
     another_apps_rows_never_appear,
 );
@@ -399,6 +400,69 @@ async fn a_policy_asks_who_calls(engine: Engine) {
     put(Caller::Anon, json!({ "id": 9, "owner": ANA }))
         .await
         .refused(401, "42501");
+}
+
+/// A pattern is refused by the first text that it matches up to its end: no hidden text may be among those it meets.
+async fn nothing_is_asked_of_a_hidden_row(engine: Engine) {
+    let app = app(
+        engine,
+        "create table member (team integer, who text, primary key (team, who));
+         create policy everything on member using (true);
+         create table memo (id integer primary key, team integer, txt text);
+         create index memo_txt on memo (txt);
+         create policy of_team on memo using (exists (select 1 from member m where m.team = memo.team and m.who = auth.role()));
+         create table own (id integer primary key, team integer, owner text, txt text);
+         create index own_txt on own (txt);
+         create policy own on own using (owner = auth.role());
+         create table line (id integer primary key, memo_id integer references memo (id));
+         create policy everything on line using (true);
+         create view of_memo as select id, team, txt from memo;
+         grant select on member, line, of_memo to anon;
+         grant select, update, delete on memo, own to anon;",
+        "insert into member (team, who) values (1, 'anon');
+         insert into memo (id, team, txt) values (1, 1, '7'), (2, 2, 'hidden-42');
+         insert into own (id, team, owner, txt) values (1, 1, 'anon', '7'), (2, 2, 'boss', 'hidden-42');
+         insert into line (id, memo_id) values (1, 1), (2, 2);",
+    )
+    .await;
+    let like = r"like.hidden-4%5C";
+    for table in ["memo", "own", "of_memo"] {
+        for (query, expect) in [
+            (format!("select=txt&txt={like}"), "[]"),
+            (format!("select=txt&order=txt&txt={like}"), "[]"),
+            (format!("select=txt&order=txt&team=eq.2&txt={like}"), "[]"),
+            (
+                format!("select=txt&order=txt&txt=not.{like}"),
+                r#"[{"txt":"7"}]"#,
+            ),
+            (
+                format!("select=txt&or=(txt.{like},txt.eq.7)"),
+                r#"[{"txt":"7"}]"#,
+            ),
+            ("select=txt::int&order=txt".to_owned(), r#"[{"txt":7}]"#),
+        ] {
+            let answer = Caller::Anon.get(&app, &format!("{table}?{query}")).await;
+            answer.is(&format!("200 {expect}"));
+        }
+    }
+    for (query, expect) in [
+        (format!("select=id,memo!inner(txt)&memo.txt={like}"), "[]"),
+        (
+            format!("select=id,memo(txt)&order=id&memo.txt={like}"),
+            r#"[{"id":1,"memo":null},{"id":2,"memo":null}]"#,
+        ),
+    ] {
+        let answer = Caller::Anon.get(&app, &format!("line?{query}")).await;
+        answer.is(&format!("200 {expect}"));
+    }
+    for table in ["memo", "own"] {
+        for method in ["PATCH", "DELETE"] {
+            let path = format!("{table}?txt={like}");
+            let call = Caller::Anon.call(&app, method, &path);
+            let answer = call.body(r#"{"team":3}"#).await;
+            assert_eq!(answer.status, 204, "{method} {path}: {answer}");
+        }
+    }
 }
 
 async fn a_view_shows_what_its_reader_may_see(engine: Engine) {

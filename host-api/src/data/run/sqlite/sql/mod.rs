@@ -16,6 +16,7 @@ use crate::data::schema::{Command, Name};
 use crate::data::types::write_json_string;
 use crate::data::{DataError, Enum, Kind, SqlFault, Table, Type, Value};
 
+use self::conditions::fails;
 use self::policies::{Rights, Visible};
 
 /// Operands of one `||` chain: SQLite takes expressions 1,000 deep and tables have up to 1,600 columns.
@@ -26,6 +27,12 @@ pub const SAVEPOINT: &str = "savepoint pumice_answer";
 pub const UNDO: &str = "rollback to pumice_answer";
 pub const RELEASE: &str = "release pumice_answer";
 pub const EXPLAIN: &str = "explain query plan ";
+
+/// Ends a select of rows that are there for who asks. Only then they are asked what may fail, or the
+/// refusal would tell of rows that are hidden: SQLite makes one select of two, asks first what an index
+/// answers and subqueries last, and puts values for columns that are to be equal to them; never around a
+/// limit.
+const APART: &str = " limit -1)";
 
 /// A statement being written.
 pub struct Statement<'a> {
@@ -139,27 +146,39 @@ impl<'a> Statement<'a> {
             }
             Source::Computed { .. } | Source::Called(_) => return Err(only_postgres()),
         }
-        let mut word = " from ";
-        for (table, alias) in tables.iter().flatten() {
-            self.text.push_str(word);
+        let mut guard = String::new();
+        for (table, alias) in tables.into_iter().flatten() {
+            self.visible(table, alias, Command::Select, &mut guard)?;
+        }
+        let views = |(table, _): &(&Table, u32)| matches!(table.kind, Kind::View(_));
+        let hides =
+            !guard.is_empty() || (self.rights.binds() && tables.iter().flatten().any(views));
+        let (last, first): (Vec<_>, Vec<_>) = node.conditions.iter().partition(|c| fails(c));
+        let apart = hides && !last.is_empty();
+        self.text.push_str(" from ");
+        if apart {
+            self.push(format_args!("(select _t{}.* from ", node.alias));
+        }
+        for (at, (table, alias)) in tables.into_iter().flatten().enumerate() {
+            self.text.push_str(if at > 0 { ", " } else { "" });
             self.rights.source(table, &mut self.text)?;
             self.push(format_args!(" as _t{alias}"));
-            word = ", ";
         }
-        let mut word = " where ";
-        for (table, alias) in tables.into_iter().flatten() {
-            self.visible(table, alias, Command::Select, &mut word)?;
+        let mut word = self.filter(&guard, first)?;
+        if apart {
+            self.push(format_args!("{APART} as _t{}", node.alias));
+            word = " where ";
         }
-        self.all(&node.conditions, word)
+        self.all(last, word)
     }
 
-    /// Appends what policies say of the rows that `command` reaches, behind `word`.
+    /// Adds to `guard` what policies say of the rows that `command` reaches.
     fn visible(
-        &mut self,
+        &self,
         table: &'a Table,
         alias: u32,
         command: Command,
-        word: &mut &'static str,
+        guard: &mut String,
     ) -> Result<(), DataError> {
         if !self.rights.bound(table) {
             return Ok(());
@@ -169,9 +188,8 @@ impl<'a> Statement<'a> {
             Visible::Nothing => "false".to_owned(),
             Visible::When(condition) => condition,
         };
-        self.text.push_str(word);
-        self.text.push_str(&condition);
-        *word = " and ";
+        guard.push_str(if guard.is_empty() { "" } else { " and " });
+        guard.push_str(&condition);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Pure. PostgreSQL has this built in (`src/backend/rewrite/rowsecurity.c` of version 15); here the
 //! same rules make conditions. Values come from functions such as `auth.uid()`, never from a request.
 
+use super::APART;
 use crate::Role;
 use crate::data::schema::{Columns, Command, PUBLIC, Piece, Policy, Template, View};
 use crate::data::{Context, DataError, Kind, Schema, SqlFault, Table};
@@ -80,6 +81,11 @@ impl<'a> Rights<'a> {
         self.schema
     }
 
+    /// Whether anything is said at all about who calls.
+    pub fn binds(&self) -> bool {
+        self.role.is_some()
+    }
+
     /// Whether policies say anything about `table`.
     pub fn bound(&self, table: &Table) -> bool {
         self.role.is_some() && table.policies.is_some()
@@ -116,6 +122,11 @@ impl<'a> Rights<'a> {
             within,
         )?;
         let within = here.as_ref().or(within);
+        let always =
+            |policy: &&Policy| policy.permissive && policy.using.as_ref().is_some_and(is_true);
+        if applying.iter().any(always) && applying.iter().all(|policy| policy.permissive) {
+            return Ok(Visible::All);
+        }
         let mut text = String::new();
         for policy in applying.iter().filter(|policy| policy.permissive) {
             text.push_str(if text.is_empty() { "((" } else { ") or (" });
@@ -272,6 +283,7 @@ impl<'a> Rights<'a> {
         text: &mut String,
         within: Option<&Within<'_>>,
     ) -> Result<(), DataError> {
+        let apart = self.binds() && fails(template);
         for piece in &template.0 {
             match piece {
                 Piece::Text(piece) => retarget(piece, alias, text),
@@ -281,32 +293,38 @@ impl<'a> Rights<'a> {
                         return Err(DataError::sql("42P01", message));
                     };
                     self.may_read(table, template)?;
-                    self.relation(table, text, within)?;
+                    self.relation(table, text, within, apart)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A relation in a `from`, with only the rows that the role sees.
+    /// A relation in a `from`, with only the rows that the role sees; `apart` from what the text around it
+    /// asks of them.
     fn relation(
         &self,
         table: &Table,
         text: &mut String,
         within: Option<&Within<'_>>,
+        apart: bool,
     ) -> Result<(), DataError> {
         let visible = self.visible_within(table, ROW, Command::Select, within)?;
-        if visible == Visible::All {
+        if visible == Visible::All && !(apart && table.kind != Kind::Table) {
             return self.source_within(table, text, within);
         }
         text.push_str("(select * from ");
         self.source_within(table, text, within)?;
-        text.push_str(" as _t where ");
+        text.push_str(" as _t");
         match visible {
-            Visible::When(condition) => text.push_str(&condition),
-            Visible::Nothing | Visible::All => text.push_str("false"),
+            Visible::When(condition) => {
+                text.push_str(" where ");
+                text.push_str(&condition);
+            }
+            Visible::Nothing => text.push_str(" where false"),
+            Visible::All => {}
         }
-        text.push(')');
+        text.push_str(if apart { APART } else { ")" });
         Ok(())
     }
 
@@ -358,6 +376,50 @@ fn enter<'w, 't>(
         each = within.outer;
     }
     Ok(Some(Within { table: name, outer }))
+}
+
+/// `using (true)`.
+fn is_true(template: &Template) -> bool {
+    matches!(&template.0[..], [Piece::Text(text)] if text == "1")
+}
+
+/// Whether a template calls functions that can fail on a row: all but some.
+fn fails(template: &Template) -> bool {
+    const NEVER: [&str; 16] = [
+        "coalesce",
+        "count",
+        "gen_random_uuid",
+        "length",
+        "max",
+        "min",
+        "now",
+        "nullif",
+        "pumice_claims",
+        "pumice_email",
+        "pumice_lower",
+        "pumice_role",
+        "pumice_uid",
+        "pumice_upper",
+        "substr",
+        "trim",
+    ];
+    let calls = |text: &str| {
+        text.match_indices('(').any(|(at, _)| {
+            let word = text[..at]
+                .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default();
+            // A claim is the same for every row.
+            let inside = &text[at + 1..];
+            let inside = inside.strip_prefix("pumice_cast(").unwrap_or(inside);
+            let claim = inside.starts_with("pumice_claims()");
+            !word.is_empty() && !claim && !NEVER.contains(&word)
+        })
+    };
+    template
+        .0
+        .iter()
+        .any(|piece| matches!(piece, Piece::Text(text) if calls(text)))
 }
 
 fn denied(table: &Table) -> DataError {

@@ -4,8 +4,9 @@ use crate::data::plan::{Condition, ConflictPlan, Expr, Node, Output};
 use crate::data::schema::{Command, View};
 use crate::data::{DataError, Kind, SqlFault, Table, Value};
 
+use super::conditions::fails;
 use super::policies::{Check, Rights};
-use super::{Statement, Types, name, quote_name};
+use super::{APART, Statement, Types, name, quote_name};
 
 /// The default of column ?2 of table ?1, as SQLite text.
 pub const DEFAULT: &str = "select dflt_value from pragma_table_info(?1) where name = ?2";
@@ -366,19 +367,35 @@ impl<'a> Statement<'a> {
     fn which(&mut self, target: Target<'a>, which: Which<'a>) -> Result<(), DataError> {
         match which {
             Which::Conditions(conditions, reach) => {
-                let mut word = " where ";
+                let mut guard = String::new();
                 if reach.reads {
-                    self.visible_as(target, Command::Select, &mut word)?;
+                    self.visible_as(target, Command::Select, &mut guard)?;
                 }
                 if reach.command != Command::Select {
-                    self.visible_as(target, reach.command, &mut word)?;
+                    self.visible_as(target, reach.command, &mut guard)?;
                 }
                 if let Some((view, _)) = target.view {
-                    self.shown(target.table, view, word)?;
-                    word = " and ";
+                    self.shown(target.table, view, &mut guard)?;
                 }
                 self.through = target.view.is_some();
-                self.all(conditions, word)
+                let (last, first): (Vec<_>, Vec<_>) = conditions.iter().partition(|c| fails(c));
+                let apart = !guard.is_empty() && !last.is_empty();
+                if apart {
+                    let rowid = rowid(target.table)?;
+                    self.push(format_args!(
+                        " where _t0.{rowid} in (select _t0.{rowid} from (select _t0.{rowid} as {rowid}, _t0.* from "
+                    ));
+                    name(&target.table.name, &mut self.text);
+                    self.text.push_str(" as _t0");
+                }
+                let mut word = self.filter(&guard, first)?;
+                if apart {
+                    self.push(format_args!("{APART} as _t0"));
+                    word = " where ";
+                }
+                self.all(last, word)?;
+                self.text.push_str(if apart { ")" } else { "" });
+                Ok(())
             }
             Which::Rowids(rows) => {
                 let rowid = rowid(target.table)?;
@@ -390,10 +407,11 @@ impl<'a> Statement<'a> {
                 Ok(())
             }
             Which::Key(columns, values, command) => {
-                let mut word = " where ";
+                let mut guard = String::new();
                 if let Some(command) = command {
-                    self.visible_as(target, command, &mut word)?;
+                    self.visible_as(target, command, &mut guard)?;
                 }
+                let mut word = self.filter(&guard, Vec::new())?;
                 for (column, value) in columns.iter().zip(values) {
                     self.text.push_str(word);
                     self.text.push_str("_t0.");
@@ -412,21 +430,16 @@ impl<'a> Statement<'a> {
         &mut self,
         target: Target<'a>,
         command: Command,
-        word: &mut &'static str,
+        guard: &mut String,
     ) -> Result<(), DataError> {
         let rights = std::mem::replace(&mut self.rights, target.rights);
-        let outcome = self.visible(target.table, 0, command, word);
+        let outcome = self.visible(target.table, 0, command, guard);
         self.rights = rights;
         outcome
     }
 
     /// Only rows of `table` that `view` shows: those with a key that it shows.
-    fn shown(
-        &mut self,
-        table: &'a Table,
-        view: &'a Table,
-        word: &'static str,
-    ) -> Result<(), DataError> {
+    fn shown(&self, table: &Table, view: &Table, guard: &mut String) -> Result<(), DataError> {
         let key = table.primary_key.as_ref().and_then(|key| {
             key.columns
                 .iter()
@@ -451,17 +464,17 @@ impl<'a> Statement<'a> {
             .details("On SQLite a view that does not show the primary key of its table cannot be changed.")
             .into());
         };
-        self.text.push_str(word);
-        self.text.push_str("exists (select 1 from ");
-        self.rights.source(view, &mut self.text)?;
-        self.text.push_str(" as _v where ");
+        guard.push_str(if guard.is_empty() { "" } else { " and " });
+        guard.push_str("exists (select 1 from ");
+        self.rights.source(view, guard)?;
+        guard.push_str(" as _v where ");
         for (at, (below, column)) in key.into_iter().enumerate() {
-            self.text.push_str(if at > 0 { " and _v." } else { "_v." });
-            name(&column.name, &mut self.text);
-            self.text.push_str(" = _t0.");
-            quote_name(below, &mut self.text);
+            guard.push_str(if at > 0 { " and _v." } else { "_v." });
+            name(&column.name, guard);
+            guard.push_str(" = _t0.");
+            quote_name(below, guard);
         }
-        self.text.push(')');
+        guard.push(')');
         Ok(())
     }
 

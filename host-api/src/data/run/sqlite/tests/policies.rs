@@ -1,7 +1,8 @@
 //! Who sees and writes what.
 
 use super::*;
-use crate::data::plan::ConflictPlan;
+use crate::data::plan::{CastType, ConflictPlan, Order};
+use crate::data::query::{AggregateFunction, Explain};
 use crate::data::schema::{Kind, Source as Shown, View};
 
 const TABLES: &str = "create table note (id integer primary key, owner text, team integer, title text unique);
@@ -79,6 +80,184 @@ fn conditions_do_not_get_around_a_policy() {
         Condition::All(vec![]),
     ])];
     assert_eq!(db.read("anon", node), "[{\"id\":1}]");
+}
+
+/// A request whose test fails on one row tells what is in it.
+#[test]
+fn nothing_is_asked_of_a_row_that_is_hidden() {
+    const MEMOS: &str = "create table memo (id integer primary key, team integer, owner text, txt text);
+create index memo_txt on memo (txt);
+create table member (team integer, who text, primary key (team, who));
+create table line (id integer primary key, memo_id integer references memo (id));
+insert into memo values (1, 1, 'anon', '7'), (2, 2, 'boss', 'hidden-42');
+insert into member values (1, 'anon');
+insert into line values (1, 1), (2, 2);
+create view shown as select id, team, txt from memo;
+create view numbers as select id, cast(txt as integer) as n from memo where cast(txt as integer) > 0;
+create view few as select id, team, txt from memo where team = 1;
+create view outer_few as select id from few where cast(txt as integer) > 0;";
+    let team = "exists (select 1 from {member} as \"m\" where \"m\".\"team\" = _t.\"team\" and \"m\".\"who\" = pumice_role())";
+    for using in [team, MINE] {
+        let mut db = db(MEMOS);
+        for relation in ["memo", "member", "shown", "numbers", "few", "outer_few"] {
+            db.grant(relation, "anon", Columns::All);
+        }
+        db.protect("memo", &[policy("p", Command::All, using, "")]);
+        let of = |alias, relation: &str, column: &str| db.col(alias, relation, column);
+        let like = |expr| {
+            let pattern = "hidden-4\\".to_owned();
+            test(expr, Test::Compare(Operator::Like, None, pattern))
+        };
+        let number = |expr| Expr::Cast {
+            of: Box::new(expr),
+            to: CastType::Known(Type::Integer),
+        };
+        let is = |expr, of: &str| test(expr, Test::Compare(Operator::Eq, None, of.to_owned()));
+        for relation in ["memo", "shown", "few"] {
+            let txt = || of(0, relation, "txt");
+            for (condition, expect) in [
+                (like(txt()), "[]"),
+                (is(number(txt()), "7"), r#"[{"txt":"7"}]"#),
+                (Condition::Not(Box::new(like(txt()))), r#"[{"txt":"7"}]"#),
+                (
+                    Condition::Any(vec![like(txt()), is(txt(), "7")]),
+                    r#"[{"txt":"7"}]"#,
+                ),
+            ] {
+                let mut node = db.node(0, relation, &["txt"]);
+                node.conditions = vec![condition.clone(), is(of(0, relation, "team"), "1")];
+                assert_eq!(db.read("anon", node), expect, "{relation} {condition:?}");
+                // Through an index that has all it needs.
+                let mut node = db.node(0, relation, &["txt"]);
+                node.conditions = vec![condition.clone()];
+                node.orders = vec![Order {
+                    expr: txt(),
+                    descending: false,
+                    nulls_first: false,
+                }];
+                assert_eq!(db.read("anon", node), expect, "{relation} {condition:?}");
+            }
+            // What is answered, ordered and added up is made of the rows that are left.
+            let mut node = db.node(0, relation, &["txt"]);
+            node.outputs[0].expr = number(txt());
+            node.orders = vec![Order {
+                expr: number(txt()),
+                descending: false,
+                nulls_first: false,
+            }];
+            assert_eq!(db.read("anon", node), r#"[{"txt":7}]"#);
+            let mut node = db.node(0, relation, &["txt"]);
+            node.groups = Some(Vec::new());
+            node.outputs[0].expr = Expr::Aggregate {
+                function: AggregateFunction::Sum,
+                of: Some(Box::new(number(txt()))),
+            };
+            assert_eq!(db.read("anon", node), r#"[{"txt":7}]"#);
+        }
+        assert_eq!(
+            db.read("anon", db.node(0, "numbers", &["n"])),
+            r#"[{"n":7}]"#
+        );
+        let mut node = db.node(0, "numbers", &["id"]);
+        node.conditions = vec![is(of(0, "numbers", "n"), "7")];
+        assert_eq!(db.read("anon", node), r#"[{"id":1}]"#);
+        assert_eq!(
+            db.read("anon", db.node(0, "outer_few", &["id"])),
+            r#"[{"id":1}]"#
+        );
+        // Below another table, in its answer and as its condition.
+        let mut below = db.node(1, "memo", &["txt"]);
+        below.conditions = vec![
+            Condition::Same(of(1, "memo", "id"), of(0, "line", "memo_id")),
+            like(of(1, "memo", "txt")),
+        ];
+        let mut node = db.node(0, "line", &["id"]);
+        node.conditions = vec![Condition::Exists {
+            node: Box::new(below.clone()),
+            not: false,
+        }];
+        assert_eq!(db.read("anon", node), "[]");
+        let mut node = db.node(0, "line", &["id"]);
+        node.outputs[0].expr = Expr::Many(Box::new(below));
+        assert_eq!(db.read("anon", node), r#"[{"id":[]},{"id":[]}]"#);
+        for condition in [
+            like(of(0, "memo", "txt")),
+            is(number(of(0, "memo", "txt")), "8"),
+        ] {
+            let conditions = || vec![condition.clone()];
+            let update = db.update("memo", r#"{"txt":"x"}"#, conditions(), number_only());
+            assert_eq!(db.run("anon", &update).map(|rows| rows.count), Ok(0));
+            let delete = db.delete("memo", conditions(), number_only());
+            assert_eq!(db.run("anon", &delete).map(|rows| rows.count), Ok(0));
+        }
+    }
+}
+
+/// Rows that passed their policies are compared as in their table.
+#[test]
+fn what_is_tested_apart_keeps_its_order() {
+    let mut db = db(
+        "create table price (id integer primary key, owner text, n numeric, txt text);
+insert into price values (1, 'anon', 10, 'x'), (2, 'anon', 9.5, 'x'), (3, 'boss', 1, 'x');",
+    );
+    let using = template("_t.\"owner\" = pumice_role()");
+    let always = template("1");
+    for (using, expect) in [
+        (using, r#"[{"id":2},{"id":1}]"#),
+        (always, r#"[{"id":3},{"id":2},{"id":1}]"#),
+    ] {
+        let mut mine = policy("p", Command::Select, "", "");
+        mine.using = Some(using);
+        db.protect("price", &[mine]);
+        let n = || db.col(0, "price", "n");
+        let number = |operator, of: &str| test(n(), Test::Compare(operator, None, of.to_owned()));
+        let like = Test::Compare(Operator::Like, None, "x".to_owned());
+        let mut node = db.node(0, "price", &["id"]);
+        node.conditions = vec![Condition::All(vec![
+            test(db.col(0, "price", "txt"), like),
+            number(Operator::Lt, "10.00001"),
+            number(Operator::Neq, "9.50001"),
+        ])];
+        node.orders = vec![Order {
+            expr: n(),
+            descending: false,
+            nulls_first: false,
+        }];
+        assert_eq!(db.read("anon", node), expect);
+    }
+}
+
+/// Comparisons find their rows by an index, whatever policies say beside them.
+#[test]
+fn a_policy_leaves_the_indexes_alone() {
+    let mut db = db(
+        "create table memo (id integer primary key, owner text, txt text, n integer);
+create index memo_owner on memo (owner); create index memo_n on memo (n);",
+    );
+    db.protect("memo", &[policy("p", Command::Select, MINE, "")]);
+    let plan = |conditions: Vec<Condition>| {
+        let mut node = db.node(0, "memo", &["id", "txt"]);
+        node.conditions = conditions;
+        let Work::Read(mut plan) = read(node) else {
+            unreachable!()
+        };
+        plan.preferences.explain = Some(Explain::default());
+        db.text("anon", &Work::Read(plan))
+    };
+    let like = || {
+        let pattern = "%x%".to_owned();
+        let txt = db.col(0, "memo", "txt");
+        test(txt, Test::Compare(Operator::Like, None, pattern))
+    };
+    let number = "SEARCH _t0 USING INDEX memo_n (n=?)";
+    for (conditions, expect) in [
+        (vec![like()], "SEARCH _t0 USING INDEX memo_owner (owner=?)"),
+        (vec![db.is("memo", "n", "1")], number),
+        (vec![like(), db.is("memo", "n", "1")], number),
+    ] {
+        let plan = plan(conditions);
+        assert!(plan.contains(expect), "{plan}");
+    }
 }
 
 #[test]
