@@ -16,6 +16,7 @@ on_both_engines!(
     a_policy_asks_who_calls,
     nothing_is_asked_of_a_hidden_row,
     a_view_shows_what_its_reader_may_see,
+    a_write_through_a_view_tells_what_the_view_does,
     another_apps_rows_never_appear,
 );
 
@@ -494,6 +495,36 @@ async fn a_view_shows_what_its_reader_may_see(engine: Engine) {
         .get(&app, "of_posts?select=id&order=id")
         .await
         .is(r#"200 [{"id":1},{"id":2}]"#);
+}
+
+async fn a_write_through_a_view_tells_what_the_view_does(engine: Engine) {
+    let app = app(
+        engine,
+        "create table person (id integer primary key, note text, ssn text);
+         -- pumice: open
+         create view masked as select id, note, '***' as ssn, length(ssn) as size from person;
+         grant select, update (note), delete on masked to anon;",
+        "insert into person (id, note, ssn) values (1, 'n', '123-45-6789');",
+    )
+    .await;
+    let told = r#"200 [{"id":1,"ssn":"***","size":11}]"#;
+    for (query, expect) in [
+        ("id=eq.1", told),
+        ("ssn=eq.***", told),
+        ("size=eq.11", told),
+        ("ssn=eq.123-45-6789", "200 []"),
+        ("ssn=like.123-45-678%5C", "200 []"),
+    ] {
+        for (method, body) in [("PATCH", r#"{"note":"x"}"#), ("DELETE", "")] {
+            let path = format!("masked?select=id,ssn,size&{query}");
+            let answer = Caller::Anon
+                .call(&app, method, &path)
+                .header("prefer", "tx=rollback, return=representation")
+                .body(body)
+                .await;
+            answer.is(expect);
+        }
+    }
 }
 
 async fn another_apps_rows_never_appear(engine: Engine) {

@@ -655,7 +655,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Types of a node's outputs when `returning` can answer them: plain columns of every written row.
+/// Types of a node's outputs when `returning` can answer them: plain columns of every written row, those
+/// of a view as they are in its table.
 fn plain_types(node: &Node) -> Option<Vec<Cow<'_, Type>>> {
     let all = node.conditions.is_empty()
         && node.groups.is_none()
@@ -669,7 +670,11 @@ fn plain_types(node: &Node) -> Option<Vec<Cow<'_, Type>>> {
                 alias,
                 table,
                 column,
-            } if *alias == node.alias => types.push(Cow::Borrowed(&table.columns[*column].ty)),
+            } if *alias == node.alias
+                && (table.kind == Kind::Table || table.columns[*column].source.is_some()) =>
+            {
+                types.push(Cow::Borrowed(&table.columns[*column].ty));
+            }
             _ => return None,
         }
     }

@@ -39,8 +39,9 @@ pub struct Statement<'a> {
     rights: Rights<'a>,
     pub text: String,
     pub args: Vec<Value>,
-    /// Whether the plan's `_t0` is a view and the statement's the table below: a write through a view.
-    through: bool,
+    /// A view and the table below it, through which is written: the plan's `_t0` is the view, the
+    /// statement's the table.
+    through: Option<(&'a Table, &'a Table)>,
 }
 
 /// The type of each column of an answer.
@@ -52,7 +53,7 @@ impl<'a> Statement<'a> {
             rights,
             text: String::with_capacity(256),
             args: Vec::new(),
-            through: false,
+            through: None,
         }
     }
 
@@ -255,9 +256,26 @@ impl<'a> Statement<'a> {
                 table,
                 column,
             } => {
-                self.push(format_args!("_t{alias}."));
-                self.column(*alias, table, *column);
-                Ok(Cow::Borrowed(&table.columns[*column].ty))
+                let column = &table.columns[*column];
+                match (self.through, &column.source) {
+                    (Some(_), Some(source)) if *alias == 0 => {
+                        self.text.push_str("_t0.");
+                        quote_name(&source.column, &mut self.text);
+                    }
+                    // What the view makes of the row.
+                    (Some((view, below)), None) if *alias == 0 => {
+                        self.text.push_str("(select _v.");
+                        name(&column.name, &mut self.text);
+                        let mut shown = String::new();
+                        self.shown(below, view, &mut shown)?;
+                        self.push(format_args!("{shown})"));
+                    }
+                    _ => {
+                        self.push(format_args!("_t{alias}."));
+                        name(&column.name, &mut self.text);
+                    }
+                }
+                Ok(Cow::Borrowed(&column.ty))
             }
             Expr::Path { of, steps } => self.path(of, steps),
             Expr::Cast {
@@ -302,17 +320,6 @@ impl<'a> Statement<'a> {
                 self.array(node, |statement| statement.json(output))
             }
             Expr::Named { .. } | Expr::Everything { .. } => Err(only_postgres()),
-        }
-    }
-
-    /// The name of a column; that of the table below where a view is written through.
-    fn column(&mut self, alias: u32, table: &Table, column: usize) {
-        let column = &table.columns[column];
-        match &column.source {
-            Some(source) if self.through && alias == 0 => {
-                quote_name(&source.column, &mut self.text);
-            }
-            _ => name(&column.name, &mut self.text),
         }
     }
 

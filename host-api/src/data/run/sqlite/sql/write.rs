@@ -89,6 +89,11 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The view that is written through, and the table below.
+    fn through(&self) -> Option<(&'a Table, &'a Table)> {
+        self.view.map(|(view, _)| (view, self.table))
+    }
+
     /// The column of the table for one of the relation that the plan speaks of.
     ///
     /// # Errors
@@ -147,7 +152,7 @@ impl<'a> Statement<'a> {
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
         let table = target.table;
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("insert into ");
         name(&table.name, &mut self.text);
         // SQLite knows no conflict clause for a row of defaults.
@@ -198,7 +203,7 @@ impl<'a> Statement<'a> {
         which: Which<'a>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("update ");
         name(&target.table.name, &mut self.text);
         self.text.push_str(" as _t0 set ");
@@ -221,7 +226,7 @@ impl<'a> Statement<'a> {
         which: Which<'a>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("delete from ");
         name(&target.table.name, &mut self.text);
         self.text.push_str(" as _t0");
@@ -265,7 +270,7 @@ impl<'a> Statement<'a> {
         node: &'a Node,
         rows: String,
     ) -> Result<Types<'a>, DataError> {
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("select ");
         let types = self.outputs(&node.outputs)?;
         self.text.push_str(" from json_each(");
@@ -375,9 +380,12 @@ impl<'a> Statement<'a> {
                     self.visible_as(target, reach.command, &mut guard)?;
                 }
                 if let Some((view, _)) = target.view {
+                    guard.push_str(if guard.is_empty() { "" } else { " and " });
+                    guard.push_str("exists (select 1");
                     self.shown(target.table, view, &mut guard)?;
+                    guard.push(')');
                 }
-                self.through = target.view.is_some();
+                self.through = target.through();
                 let (last, first): (Vec<_>, Vec<_>) = conditions.iter().partition(|c| fails(c));
                 let apart = !guard.is_empty() && !last.is_empty();
                 if apart {
@@ -438,8 +446,13 @@ impl<'a> Statement<'a> {
         outcome
     }
 
-    /// Only rows of `table` that `view` shows: those with a key that it shows.
-    fn shown(&self, table: &Table, view: &Table, guard: &mut String) -> Result<(), DataError> {
+    /// From `from`: what `view` shows, as `_v`, of the row `_t0` of its table. It is found by its key.
+    pub(super) fn shown(
+        &self,
+        table: &Table,
+        view: &Table,
+        text: &mut String,
+    ) -> Result<(), DataError> {
         let key = table.primary_key.as_ref().and_then(|key| {
             key.columns
                 .iter()
@@ -464,22 +477,21 @@ impl<'a> Statement<'a> {
             .details("On SQLite a view that does not show the primary key of its table cannot be changed.")
             .into());
         };
-        guard.push_str(if guard.is_empty() { "" } else { " and " });
-        guard.push_str("exists (select 1 from ");
-        self.rights.source(view, guard)?;
-        guard.push_str(" as _v where ");
+        text.push_str(" from ");
+        self.rights.source(view, text)?;
+        text.push_str(" as _v where ");
         for (at, (below, column)) in key.into_iter().enumerate() {
-            guard.push_str(if at > 0 { " and _v." } else { "_v." });
-            name(&column.name, guard);
-            guard.push_str(" = _t0.");
-            quote_name(below, guard);
+            text.push_str(if at > 0 { " and _v." } else { "_v." });
+            name(&column.name, text);
+            text.push_str(" = _t0.");
+            quote_name(below, text);
         }
-        guard.push(')');
         Ok(())
     }
 
     /// `returning`. SQLite knows no alias of the table here.
     fn returned(&mut self, table: &'a Table, returned: Returned<'a>) -> Result<(), DataError> {
+        let more = || DataError::Internal("an answer of more than columns".into());
         let mut word = " returning ";
         if returned.rowid {
             self.text.push_str(word);
@@ -490,12 +502,15 @@ impl<'a> Statement<'a> {
             self.text.push_str(word);
             word = ", ";
             match &output.expr {
-                Expr::Column {
-                    alias,
-                    table,
-                    column,
-                } => self.column(*alias, table, *column),
-                _ => return Err(DataError::Internal("an answer of more than columns".into())),
+                Expr::Column { table, column, .. } => {
+                    let column = &table.columns[*column];
+                    match (self.through, &column.source) {
+                        (None, _) => name(&column.name, &mut self.text),
+                        (_, Some(source)) => quote_name(&source.column, &mut self.text),
+                        (_, None) => return Err(more()),
+                    }
+                }
+                _ => return Err(more()),
             }
         }
         if returned.outputs.is_some_and(<[Output]>::is_empty) && !returned.rowid {

@@ -605,3 +605,40 @@ fn views_are_read_and_written_through() {
     );
     assert_eq!(db.sql("select group_concat(id) from note"), "1,3,4,8");
 }
+
+/// What a view makes of a column is all that is told of it.
+#[test]
+fn a_masked_column_stays_masked() {
+    let mut db = db(
+        "create table person (id integer primary key, note text, ssn text, owner text);
+insert into person values (1, 'n', '123-45-6789', 'anon'), (2, 'm', '9', 'boss');
+-- pumice: open
+create view masked as select id, note, '***' as ssn, length(ssn) as size from person where owner = 'anon';",
+    );
+    db.grant("masked", "anon", Columns::All);
+    let all = || db.answer("masked", &["id", "ssn", "size"]);
+    let note = |conditions| db.update("masked", r#"{"note":"x"}"#, conditions, all());
+    let told = r#"[{"id":1,"ssn":"***","size":11}]"#;
+    assert_eq!(db.text("anon", &note(vec![])), told);
+    for (column, literal, expect) in [
+        ("ssn", "123-45-6789", "[]"),
+        ("ssn", "***", told),
+        ("size", "11", told),
+        ("size", "1", "[]"),
+    ] {
+        let work = note(vec![db.is("masked", column, literal)]);
+        assert_eq!(db.text("anon", &work), expect, "{column} {literal}");
+    }
+    let new = r#"{"id":3,"note":"n"}"#;
+    let work = db.insert("masked", &[new], db.answer("masked", &["id", "note"]));
+    assert_eq!(db.text("anon", &work), r#"[{"id":3,"note":"n"}]"#);
+    // It does not show this one, and so makes nothing of it.
+    let work = db.insert("masked", &[r#"{"id":4}"#], all());
+    let nothing = r#"[{"id":4,"ssn":null,"size":null}]"#;
+    assert_eq!(db.text("anon", &work), nothing);
+    let none = db.delete("masked", vec![db.is("masked", "ssn", "123-45-6789")], all());
+    assert_eq!(db.text("anon", &none), "[]");
+    let gone = db.delete("masked", vec![db.is("masked", "ssn", "***")], all());
+    assert_eq!(db.text("anon", &gone), told);
+    assert_eq!(db.sql("select group_concat(id) from person"), "2,3,4");
+}
