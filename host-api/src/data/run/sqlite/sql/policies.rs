@@ -15,7 +15,9 @@ const ROW: &str = "_t";
 #[derive(Clone, Copy)]
 pub struct Rights<'a> {
     schema: &'a Schema,
-    /// None for who is bound by nothing: `service_role`, the owner of a view.
+    /// Who calls; none for `service_role`, which is bound by nothing.
+    caller: Option<&'a str>,
+    /// With whose rights relations are read: the caller's, or none inside of a view that has its owner's.
     role: Option<&'a str>,
 }
 
@@ -65,16 +67,41 @@ impl Check {
 
 impl<'a> Rights<'a> {
     pub fn new(schema: &'a Schema, context: &'a Context) -> Rights<'a> {
-        let role = (context.role != Role::ServiceRole).then(|| context.role.as_str());
-        Rights { schema, role }
+        let caller = (context.role != Role::ServiceRole).then(|| context.role.as_str());
+        Rights {
+            schema,
+            caller,
+            role: caller,
+        }
     }
 
-    /// Who writes through a view: its caller, or its owner, whom nothing binds.
-    pub fn through(&self, view: &View) -> Rights<'a> {
+    /// With whose rights a view reads: its caller's, whatever view is around it, or its owner's, whom
+    /// nothing binds.
+    fn inside(&self, view: &View) -> Rights<'a> {
         Rights {
-            role: self.role.filter(|_| view.invoker),
+            role: self.caller.filter(|_| view.invoker),
             ..*self
         }
+    }
+
+    /// Who writes the table below a view: its caller when this view or one that it reads says so.
+    pub fn through(&self, view: &View) -> Rights<'a> {
+        Rights {
+            role: self.caller.filter(|_| self.asks_caller(view)),
+            ..*self
+        }
+    }
+
+    fn asks_caller(&self, view: &View) -> bool {
+        let pieces = view.definition.iter().flat_map(|template| &template.0);
+        view.invoker
+            || pieces.into_iter().any(|piece| match piece {
+                Piece::Text(_) => false,
+                Piece::Relation(name) => match self.schema.table(name).map(|table| &table.kind) {
+                    Some(Kind::View(inner)) => self.asks_caller(inner),
+                    _ => false,
+                },
+            })
     }
 
     pub fn schema(&self) -> &'a Schema {
@@ -83,7 +110,7 @@ impl<'a> Rights<'a> {
 
     /// Whether anything is said at all about who calls.
     pub fn binds(&self) -> bool {
-        self.role.is_some()
+        self.caller.is_some()
     }
 
     /// Whether policies say anything about `table`.
@@ -225,7 +252,7 @@ impl<'a> Rights<'a> {
                     )));
                 };
                 text.push('(');
-                self.through(view).template(definition, ROW, text, within)?;
+                self.inside(view).template(definition, ROW, text, within)?;
                 text.push(')');
             }
         }

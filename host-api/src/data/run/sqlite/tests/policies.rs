@@ -642,3 +642,37 @@ create view masked as select id, note, '***' as ssn, length(ssn) as size from pe
     assert_eq!(db.text("anon", &gone), told);
     assert_eq!(db.sql("select group_concat(id) from person"), "2,3,4");
 }
+
+/// A view that asks as its caller does so inside of one that does not.
+#[test]
+fn a_view_inside_another_asks_as_it_says() {
+    let mut db = db(
+        "create table doc (id integer primary key, owner text, n integer);
+insert into doc values (1, 'anon', 1), (2, 'boss', 2);
+create view inner_doc as select id, owner, n from doc;
+-- pumice: open
+create view outer_doc as select id, n from inner_doc;
+-- pumice: open
+create view owner_doc as select id, n from doc;
+create view asking as select id, n from owner_doc;",
+    );
+    let read = |db: &Db, view: &str| db.read("anon", db.node(0, view, &["id"]));
+    assert_eq!(
+        read(&db, "outer_doc"),
+        "42501 permission denied for table doc"
+    );
+    let mine = "_t.\"owner\" = pumice_role()";
+    db.protect("doc", &[policy("p", Command::All, mine, "")]);
+    db.grant("doc", "anon", Columns::All);
+    db.grant("owner_doc", "anon", Columns::All);
+    assert_eq!(read(&db, "outer_doc"), r#"[{"id":1}]"#);
+    assert_eq!(read(&db, "asking"), r#"[{"id":1},{"id":2}]"#);
+    let change = |view: &str| {
+        let work = db.update(view, r#"{"n":5}"#, vec![], db.answer(view, &["id"]));
+        db.text("anon", &work)
+    };
+    assert_eq!(change("outer_doc"), r#"[{"id":1}]"#);
+    let gone = db.delete("outer_doc", vec![], db.answer("outer_doc", &["id"]));
+    assert_eq!(db.text("anon", &gone), r#"[{"id":1}]"#);
+    assert_eq!(db.sql("select id from doc"), "2");
+}
