@@ -161,6 +161,8 @@ pub struct Column {
     pub default: Option<String>,
     /// `generated always as (…)` or `generated always as identity`: never written by a client.
     pub generated_always: bool,
+    /// SQLite: what computes it, of the row's other columns by their names.
+    pub generated: Option<String>,
     pub comment: Option<String>,
     /// Of a view's column: the column that it shows.
     pub source: Option<Source>,

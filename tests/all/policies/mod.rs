@@ -17,6 +17,7 @@ on_both_engines!(
     nothing_is_asked_of_a_hidden_row,
     a_view_shows_what_its_reader_may_see,
     a_write_through_a_view_tells_what_the_view_does,
+    an_upsert_meets_rows_by_defaults_and_computed_columns,
     another_apps_rows_never_appear,
 );
 
@@ -525,6 +526,75 @@ async fn a_write_through_a_view_tells_what_the_view_does(engine: Engine) {
             answer.is(expect);
         }
     }
+}
+
+async fn an_upsert_meets_rows_by_defaults_and_computed_columns(engine: Engine) {
+    let app = app(
+        engine,
+        "create table page (site text default 'main', path text, owner text, body text, primary key (site, path));
+         create policy seen on page for select using (true);
+         create policy made on page for insert with check (owner = 'anon');
+         create policy changed on page for update using (owner = 'anon');
+         create table person (id integer primary key, e text, g text generated always as (lower(e)) stored unique, owner text);
+         create policy seen on person for select using (true);
+         create policy made on person for insert with check (g like 'b%');
+         create policy changed on person for update using (owner = 'anon');
+         grant select, insert, update on page, person to anon;",
+        "insert into page (path, owner, body) values ('/home', 'boss', 'b'), ('/own', 'anon', 'b');
+         insert into person (id, e, owner) values (1, 'Boss', 'boss'), (2, 'Bot', 'anon');",
+    )
+    .await;
+    let upsert = async |path: &str, row: Value| {
+        Caller::Anon
+            .call(&app, "POST", path)
+            .header("prefer", "resolution=merge-duplicates")
+            .json(&row)
+            .await
+    };
+    for (path, row, message) in [
+        (
+            "page?on_conflict=site,path",
+            json!({ "path": "/home", "owner": "anon", "body": "x" }),
+            "new row violates row-level security policy (USING expression) for table \"page\"",
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 9, "e": "BOSS", "owner": "anon" }),
+            "new row violates row-level security policy (USING expression) for table \"person\"",
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 9, "e": "X", "owner": "anon" }),
+            "new row violates row-level security policy for table \"person\"",
+        ),
+    ] {
+        let answer = upsert(path, row).await;
+        answer.refused(401, "42501");
+        assert_eq!(answer.json()["message"], message);
+    }
+    for (path, row) in [
+        (
+            "page?on_conflict=site,path",
+            json!({ "path": "/own", "owner": "anon", "body": "x" }),
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 2, "e": "BOT", "owner": "anon" }),
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 3, "e": "Bee", "owner": "anon" }),
+        ),
+    ] {
+        let answer = upsert(path, row).await;
+        assert!(answer.status < 300, "{path}: {answer}");
+    }
+    let rows = Caller::Service.get(&app, "page?select=path,body&order=path");
+    rows.await
+        .is(r#"200 [{"path":"/home","body":"b"},{"path":"/own","body":"x"}]"#);
+    let rows = Caller::Service.get(&app, "person?select=id,e&order=id");
+    rows.await
+        .is(r#"200 [{"id":1,"e":"Boss"},{"id":2,"e":"BOT"},{"id":3,"e":"Bee"}]"#);
 }
 
 async fn another_apps_rows_never_appear(engine: Engine) {

@@ -134,7 +134,7 @@ impl Catalog {
             ..Schema::default()
         };
         for table in self.tables.values() {
-            let mut shown = table.described();
+            let mut shown = table.described(self);
             shown.policies = table.access.described(self, table);
             schema.add(shown);
         }
@@ -358,7 +358,7 @@ impl TableDef {
             })
     }
 
-    fn described(&self) -> Table {
+    fn described(&self, catalog: &Catalog) -> Table {
         let index = |names: &[String]| -> Vec<usize> {
             names
                 .iter()
@@ -371,7 +371,14 @@ impl TableDef {
             grants: access::described(&self.grants, self.columns.iter().map(|c| &*c.name)),
             policies: None,
             name: Name::of_catalog(&self.name),
-            columns: self.columns.iter().map(ColumnDef::described).collect(),
+            columns: self
+                .columns
+                .iter()
+                .map(|column| Column {
+                    generated: super::sql::generated(catalog, self, column).ok().flatten(),
+                    ..column.described()
+                })
+                .collect(),
             primary_key: None,
             unique: Vec::new(),
             foreign_keys: Vec::new(),
@@ -443,6 +450,7 @@ impl ColumnDef {
                 self.fill,
                 Some(Fill::Computed(_) | Fill::Sequence { always: true, .. })
             ),
+            generated: None,
             comment: self.comment.clone(),
         }
     }

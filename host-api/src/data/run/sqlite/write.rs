@@ -17,12 +17,11 @@ use crate::data::sqlite_ffi::Row;
 use crate::data::{DataError, Kind, Table, Type, Value, ValueRef};
 
 use super::answer::Answer;
-use super::rules::{conflict_key, generated, not_null, only_once};
+use super::rules::{generated, not_null};
 use super::sql::Statement;
-use super::sql::policies::Check;
 use super::sql::write::{Cell, DEFAULT, Reach, Returned, Target, Which};
 use super::{OldRow, Runner};
-use crate::data::run::{changed_meanwhile, key_of};
+use crate::data::run::{changed_meanwhile, key_of, twice};
 
 /// An answer, and how many rows were written.
 type Outcome = Result<(Rows, Option<u64>), DataError>;
@@ -111,13 +110,13 @@ impl<'a> Runner<'a> {
         let target = Target::of(self.rights, &plan.table)?;
         let table = target.table;
         let bound = target.rights.bound(table);
-        let mut written = Written::new(target, &plan.answer, bound);
         let conflict = plan
             .conflict
             .as_ref()
             .map(|conflict| below(target, conflict));
         let conflict = conflict.transpose()?;
         let merge = conflict.as_ref().filter(|conflict| conflict.merge);
+        let mut written = Written::new(target, &plan.answer, bound || merge.is_some());
         let reads = conflict.is_some() || plan.answer.node.is_some();
         let checks = match bound {
             true => self.checks(target, Command::Insert, reads)?,
@@ -145,13 +144,14 @@ impl<'a> Runner<'a> {
             self.may_write(target, &columns, |privileges| &privileges.insert)?;
             let mut defaults = Vec::new();
             if merge.is_some() {
+                self.may_write(target, &columns, |privileges| &privileges.update)?;
                 for (column, _) in group[0].iter().filter(|cell| cell.1.is_none()) {
                     let column = target.column(*column)?;
                     defaults.push((column, self.default(table, column)?));
                 }
             }
             let mut statement = Statement::new(self.rights);
-            let on = conflict.as_ref().map(|c| (c, defaults.as_slice()));
+            let on = conflict.as_ref().map(|c| (c, defaults.as_slice(), !bound));
             statement.insert(target, &columns, on, written.returned())?;
             if let Some(how) = plan.answer.preferences.explain {
                 statement.args = columns.iter().map(|_| Value::Null).collect();
@@ -173,16 +173,37 @@ impl<'a> Runner<'a> {
                 not_null(table, &columns, &args)?;
                 let mut existing = None;
                 if let Some(conflict) = merge {
-                    only_once(conflict, &columns, &args, &mut met)?;
                     existing = self.existing(target, conflict, &columns, &args)?;
+                    if existing.is_some_and(|rowid| met.contains(&rowid)) {
+                        return Err(twice());
+                    }
                     if let (true, Some(rowid)) = (bound, existing) {
                         self.mergeable(target, rowid)?;
                     }
                 }
-                statement.args = args;
                 let before = written.count;
-                let outcome = self.change(&statement, &mut written, Some(&columns));
-                let args = std::mem::take(&mut statement.args);
+                let outcome = match existing {
+                    // The very row that may be changed.
+                    Some(rowid) if bound => {
+                        let values = columns.iter().zip(&args);
+                        let values = values.map(|(at, value)| (*at, Cell::Value(value.clone())));
+                        let left = defaults.iter().cloned();
+                        let left = left.map(|(at, default)| (at, Cell::Default(default)));
+                        let rows = json(&[rowid]);
+                        let mut merging = Statement::new(self.rights);
+                        merging.update(
+                            target,
+                            values.chain(left).collect(),
+                            Which::Rowids(&rows),
+                            written.returned(),
+                        )?;
+                        self.change(&merging, &mut written, None)
+                    }
+                    _ => {
+                        statement.args.clone_from(&args);
+                        self.change(&statement, &mut written, Some(&columns))
+                    }
+                };
                 if let Err(error) = outcome {
                     if bound && is_constraint(&error) {
                         self.proposed(target, &columns, &args, &checks)?;
@@ -191,6 +212,13 @@ impl<'a> Runner<'a> {
                 }
                 let new = existing.is_none() && written.count > before;
                 inserted += u64::from(new);
+                if merge.is_some() {
+                    if written.count == before {
+                        return Err(unknown_row(table));
+                    }
+                    let rowids = written.rowids.iter().flatten();
+                    met.extend(rowids.last().copied());
+                }
                 if bound
                     && written.count > before
                     && let Some(rowid) = written.rowids.as_ref().and_then(|ids| ids.last())
@@ -461,7 +489,7 @@ impl<'a> Runner<'a> {
     }
 
     /// SQLite text of a column's default; `null` when it has none.
-    fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
+    pub(super) fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
         let names = [&table.name, &table.columns[column].name];
         let args = names.map(|name| Value::Text(name.as_str().to_owned()));
         let mut text = None;
@@ -472,132 +500,6 @@ impl<'a> Runner<'a> {
             Ok(())
         })?;
         Ok(text.unwrap_or_else(|| "null".to_owned()))
-    }
-
-    /// What rows have to meet that `command` has written; with `reads` also those for being read.
-    fn checks(
-        &self,
-        target: Target<'_>,
-        command: Command,
-        reads: bool,
-    ) -> Result<Vec<Check>, DataError> {
-        let (table, rights) = (target.table, target.rights);
-        let mut checks = rights.checks(table, "_t0", command, false)?;
-        if reads {
-            checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
-        }
-        Ok(checks)
-    }
-
-    /// # Errors
-    /// 42501 when one of the rows does not meet a check.
-    fn meet(&self, target: Target<'_>, checks: &[Check], rowids: &[i64]) -> Result<(), DataError> {
-        self.meet_or(target, checks, rowids, false)
-    }
-
-    fn meet_or(
-        &self,
-        target: Target<'_>,
-        checks: &[Check],
-        rowids: &[i64],
-        using: bool,
-    ) -> Result<(), DataError> {
-        if rowids.is_empty() || checks.is_empty() {
-            return Ok(());
-        }
-        let rows = json(rowids);
-        for check in checks {
-            let mut statement = Statement::new(self.rights);
-            statement.breaks(target.table, check, rows.clone())?;
-            self.refuse(&statement, check, target.table, using)?;
-        }
-        Ok(())
-    }
-
-    fn refuse(
-        &self,
-        statement: &Statement<'_>,
-        check: &Check,
-        table: &Table,
-        using: bool,
-    ) -> Result<(), DataError> {
-        let mut broken = false;
-        self.each(statement, |_| {
-            broken = true;
-            Ok(())
-        })?;
-        match broken {
-            true => Err(check.error(table, using)),
-            false => Ok(()),
-        }
-    }
-
-    /// # Errors
-    /// 42501 when a row of these values and else of defaults would not meet a check.
-    fn proposed(
-        &self,
-        target: Target<'_>,
-        columns: &[usize],
-        values: &[Value],
-        checks: &[Check],
-    ) -> Result<(), DataError> {
-        for check in checks {
-            let mut cells = Vec::with_capacity(target.table.columns.len());
-            for (at, column) in target.table.columns.iter().enumerate() {
-                if let Some(given) = columns.iter().position(|column| *column == at) {
-                    cells.push((at, Cell::Value(values[given].clone())));
-                } else if column.has_default {
-                    cells.push((at, Cell::Default(self.default(target.table, at)?)));
-                }
-            }
-            self.would_meet(target, cells, None, check)?;
-        }
-        Ok(())
-    }
-
-    fn would_meet(
-        &self,
-        target: Target<'_>,
-        cells: Vec<(usize, Cell)>,
-        which: Option<Which<'_>>,
-        check: &Check,
-    ) -> Result<(), DataError> {
-        let mut statement = Statement::new(self.rights);
-        statement.would_break(target, cells, which, check)?;
-        self.refuse(&statement, check, target.table, false)
-    }
-
-    /// The rowid of the row that an upsert of these values meets.
-    fn existing(
-        &self,
-        target: Target<'_>,
-        conflict: &ConflictPlan,
-        columns: &[usize],
-        values: &[Value],
-    ) -> Result<Option<i64>, DataError> {
-        let Some(key) = conflict_key(conflict, columns, values) else {
-            return Ok(None);
-        };
-        let key: Vec<Value> = key.into_iter().cloned().collect();
-        let mut statement = Statement::new(self.rights);
-        statement.rowids(target, Which::Key(&conflict.on, &key, None))?;
-        let mut found = None;
-        self.each(&statement, |row| {
-            if let ValueRef::Integer(rowid) = row.get(0) {
-                found = Some(rowid);
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
-    /// # Errors
-    /// 42501 when an upsert may not change the row it meets.
-    fn mergeable(&self, target: Target<'_>, rowid: i64) -> Result<(), DataError> {
-        let (table, rights) = (target.table, target.rights);
-        let mut checks = rights.checks(table, "_t0", Command::Update, true)?;
-        checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
-        self.meet_or(target, &checks, &[rowid], true)
     }
 
     /// Grants of a view's table: those of the view itself are checked while planning.
@@ -694,6 +596,17 @@ fn below(target: Target<'_>, conflict: &ConflictPlan) -> Result<ConflictPlan, Da
     })
 }
 
+/// When a default is another one each time it is asked for.
+fn unknown_row(table: &Table) -> DataError {
+    let table = table.name.as_str();
+    DataError::sql(
+        "0A000",
+        format!(
+            "cannot tell which row of \"{table}\" an upsert meets whose key is left to its default"
+        ),
+    )
+}
+
 fn of_key(key: &[usize], old: &OldRow) -> Vec<Value> {
     key.iter()
         .map(|column| old.values[*column].clone())
@@ -701,7 +614,7 @@ fn of_key(key: &[usize], old: &OldRow) -> Vec<Value> {
 }
 
 /// Rowids as a JSON array.
-fn json(rowids: &[i64]) -> String {
+pub(super) fn json(rowids: &[i64]) -> String {
     let mut text = String::with_capacity(2 + 8 * rowids.len());
     text.push('[');
     for (at, rowid) in rowids.iter().enumerate() {

@@ -33,6 +33,7 @@ fn table(
                 not_null: false,
                 has_default: *has_default,
                 generated_always: false,
+                generated: None,
                 comment: None,
             })
             .collect(),

@@ -11,6 +11,9 @@ use super::{APART, Statement, Types, name, quote_name};
 /// The default of column ?2 of table ?1, as SQLite text.
 pub const DEFAULT: &str = "select dflt_value from pragma_table_info(?1) where name = ?2";
 
+/// The number that an identity of table ?1 gives next.
+pub const NEXT: &str = "select coalesce((select seq from sqlite_sequence where name = ?1), 0) + 1";
+
 /// What a write returns of each row.
 #[derive(Clone, Copy)]
 pub struct Returned<'a> {
@@ -142,13 +145,13 @@ pub fn rowid(table: &Table) -> Result<&'static str, DataError> {
 }
 
 impl<'a> Statement<'a> {
-    /// One row whose values are bound in order. `on` has what a row that meets another is set to
-    /// beside them.
+    /// One row whose values are bound in order. A row that meets another is merged into it, with the given
+    /// defaults beside its values, or else left out; always left out unless the last says so.
     pub fn insert(
         &mut self,
         target: Target<'a>,
         columns: &[usize],
-        conflict: Option<(&ConflictPlan, &[(usize, String)])>,
+        conflict: Option<(&ConflictPlan, &[(usize, String)], bool)>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
         let table = target.table;
@@ -169,11 +172,11 @@ impl<'a> Statement<'a> {
             }
             self.text.push(')');
         }
-        if let Some((conflict, defaults)) = conflict.filter(|_| !all_default) {
+        if let Some((conflict, defaults, merge)) = conflict.filter(|_| !all_default) {
             self.text.push_str(" on conflict (");
             self.names(table, &conflict.on);
             self.text.push_str(") do ");
-            if conflict.merge {
+            if conflict.merge && merge {
                 let mut word = "update set ";
                 for column in columns {
                     self.text.push_str(word);
@@ -323,13 +326,58 @@ impl<'a> Statement<'a> {
         which: Option<Which<'a>>,
         check: &Check,
     ) -> Result<(), DataError> {
+        self.text.push_str("select 1 from ");
+        self.proposed(target, cells, which)?;
+        self.text.push_str(" as _t0 where ");
+        self.not_met(check);
+        Ok(())
+    }
+
+    /// The rowid of the row that a new row of these cells meets by `key`.
+    pub fn met(
+        &mut self,
+        target: Target<'a>,
+        cells: Vec<(usize, Cell)>,
+        key: &[usize],
+    ) -> Result<(), DataError> {
+        self.push(format_args!("select _t0.{} from ", rowid(target.table)?));
+        name(&target.table.name, &mut self.text);
+        self.text.push_str(" as _t0, ");
+        self.proposed(target, cells, None)?;
+        self.text.push_str(" as _n");
+        let mut word = " where ";
+        for column in key {
+            let column = &target.table.columns[*column].name;
+            self.push(format_args!("{word}_t0.{column} = _n.{column}"));
+            word = " and ";
+        }
+        Ok(())
+    }
+
+    /// A select of a row as it would be written: generated columns are made of the others.
+    fn proposed(
+        &mut self,
+        target: Target<'a>,
+        cells: Vec<(usize, Cell)>,
+        which: Option<Which<'a>>,
+    ) -> Result<(), DataError> {
         let table = target.table;
         let mut new: Vec<Option<Cell>> = table.columns.iter().map(|_| None).collect();
         for (column, cell) in cells {
             new[column] = Some(cell);
         }
-        self.text.push_str("select 1 from (select ");
-        for (at, (column, cell)) in table.columns.iter().zip(new).enumerate() {
+        self.text.push_str("(select *");
+        for column in &table.columns {
+            if let Some(generated) = &column.generated {
+                self.push(format_args!(", ({generated})"));
+                self.collation(&column.ty);
+                self.push(format_args!(" as {}", column.name));
+            }
+        }
+        self.text.push_str(" from (select ");
+        let given = table.columns.iter().zip(new);
+        let given = given.filter(|(column, _)| column.generated.is_none());
+        for (at, (column, cell)) in given.enumerate() {
             self.text.push_str(if at > 0 { ", " } else { "" });
             match cell {
                 Some(Cell::Value(value)) => self.bind(value),
@@ -350,8 +398,7 @@ impl<'a> Statement<'a> {
             self.text.push_str(" as _t0");
             self.which(target, which)?;
         }
-        self.text.push_str(") as _t0 where ");
-        self.not_met(check);
+        self.text.push_str("))");
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod conditions;
 mod policies;
 mod reads;
+mod upserts;
 mod writes;
 
 use std::sync::Arc;

@@ -1,0 +1,174 @@
+//! What policies ask of rows that are written: of those that are there, and of those that would be.
+
+use crate::data::plan::ConflictPlan;
+use crate::data::schema::Command;
+use crate::data::{DataError, Table, Value, ValueRef};
+
+use super::Runner;
+use super::sql::Statement;
+use super::sql::policies::Check;
+use super::sql::write::{Cell, NEXT, Target, Which};
+use super::write::json;
+
+impl<'a> Runner<'a> {
+    /// What rows have to meet that `command` has written; with `reads` also those for being read.
+    pub(super) fn checks(
+        &self,
+        target: Target<'_>,
+        command: Command,
+        reads: bool,
+    ) -> Result<Vec<Check>, DataError> {
+        let (table, rights) = (target.table, target.rights);
+        let mut checks = rights.checks(table, "_t0", command, false)?;
+        if reads {
+            checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
+        }
+        Ok(checks)
+    }
+
+    /// # Errors
+    /// 42501 when one of the rows does not meet a check.
+    pub(super) fn meet(
+        &self,
+        target: Target<'_>,
+        checks: &[Check],
+        rowids: &[i64],
+    ) -> Result<(), DataError> {
+        self.meet_or(target, checks, rowids, false)
+    }
+
+    fn meet_or(
+        &self,
+        target: Target<'_>,
+        checks: &[Check],
+        rowids: &[i64],
+        using: bool,
+    ) -> Result<(), DataError> {
+        if rowids.is_empty() || checks.is_empty() {
+            return Ok(());
+        }
+        let rows = json(rowids);
+        for check in checks {
+            let mut statement = Statement::new(self.rights);
+            statement.breaks(target.table, check, rows.clone())?;
+            self.refuse(&statement, check, target.table, using)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(
+        &self,
+        statement: &Statement<'_>,
+        check: &Check,
+        table: &Table,
+        using: bool,
+    ) -> Result<(), DataError> {
+        let mut broken = false;
+        self.each(statement, |_| {
+            broken = true;
+            Ok(())
+        })?;
+        match broken {
+            true => Err(check.error(table, using)),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// 42501 when a row of these values and else of defaults would not meet a check.
+    pub(super) fn proposed(
+        &self,
+        target: Target<'_>,
+        columns: &[usize],
+        values: &[Value],
+        checks: &[Check],
+    ) -> Result<(), DataError> {
+        for check in checks {
+            let cells = self.filled(target, columns, values)?;
+            self.would_meet(target, cells, None, check)?;
+        }
+        Ok(())
+    }
+
+    /// The cells of a new row: what is given, and defaults.
+    pub(super) fn filled(
+        &self,
+        target: Target<'_>,
+        columns: &[usize],
+        values: &[Value],
+    ) -> Result<Vec<(usize, Cell)>, DataError> {
+        let mut cells = Vec::with_capacity(target.table.columns.len());
+        for (at, column) in target.table.columns.iter().enumerate() {
+            if let Some(given) = columns.iter().position(|column| *column == at) {
+                cells.push((at, Cell::Value(values[given].clone())));
+            } else if column.has_default && column.default.is_none() {
+                cells.push((at, Cell::Value(self.next(target.table)?)));
+            } else if column.has_default {
+                cells.push((at, Cell::Default(self.default(target.table, at)?)));
+            }
+        }
+        Ok(cells)
+    }
+
+    fn next(&self, table: &Table) -> Result<Value, DataError> {
+        let table = Value::Text(table.name.as_str().to_owned());
+        let mut next = Value::Null;
+        self.connection.query(NEXT, &[table], |row| {
+            next = row.get(0).to_owned();
+            Ok(())
+        })?;
+        Ok(next)
+    }
+
+    pub(super) fn would_meet(
+        &self,
+        target: Target<'_>,
+        cells: Vec<(usize, Cell)>,
+        which: Option<Which<'_>>,
+        check: &Check,
+    ) -> Result<(), DataError> {
+        let mut statement = Statement::new(self.rights);
+        statement.would_break(target, cells, which, check)?;
+        self.refuse(&statement, check, target.table, false)
+    }
+
+    /// The rowid of the row that an upsert of these values meets.
+    pub(super) fn existing(
+        &self,
+        target: Target<'_>,
+        conflict: &ConflictPlan,
+        columns: &[usize],
+        values: &[Value],
+    ) -> Result<Option<i64>, DataError> {
+        let given = |wanted: &usize| {
+            let at = columns.iter().position(|column| column == wanted)?;
+            Some(values[at].clone())
+        };
+        let key: Option<Vec<Value>> = conflict.on.iter().map(given).collect();
+        let mut statement = Statement::new(self.rights);
+        match &key {
+            Some(key) => statement.rowids(target, Which::Key(&conflict.on, key, None))?,
+            None => {
+                let cells = self.filled(target, columns, values)?;
+                statement.met(target, cells, &conflict.on)?;
+            }
+        }
+        let mut found = None;
+        self.each(&statement, |row| {
+            if let ValueRef::Integer(rowid) = row.get(0) {
+                found = Some(rowid);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// # Errors
+    /// 42501 when an upsert may not change the row it meets.
+    pub(super) fn mergeable(&self, target: Target<'_>, rowid: i64) -> Result<(), DataError> {
+        let (table, rights) = (target.table, target.rights);
+        let mut checks = rights.checks(table, "_t0", Command::Update, true)?;
+        checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
+        self.meet_or(target, &checks, &[rowid], true)
+    }
+}
