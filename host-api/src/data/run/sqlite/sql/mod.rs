@@ -294,7 +294,7 @@ impl<'a> Statement<'a> {
                 if *from != *to {
                     self.text.insert_str(start, "pumice_cast(");
                     self.push(format_args!(", {}, ", from.form()));
-                    quote(&to.to_string(), &mut self.text);
+                    quote(&target(to), &mut self.text);
                     self.text.push(')');
                 }
                 Ok(Cow::Borrowed(to))
@@ -548,6 +548,15 @@ fn quote_name(name: &str, text: &mut String) {
         text.push_str(part);
     }
     text.push('"');
+}
+
+/// A type as `pumice_cast` reads it: an enum with its labels.
+fn target(ty: &Type) -> String {
+    match ty {
+        Type::Array(element) => target(element) + "[]",
+        Type::Enum(of) => serde_json::json!({ "name": of.name, "labels": of.labels }).to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// A type as messages about operators name it: without length and scale.
