@@ -156,6 +156,7 @@ impl DataStore {
                 Work::UpdateRows {
                     table: table.clone(),
                     rows: rows.into_iter().flatten().collect(),
+                    met: false,
                     answer: update.answer.clone(),
                 }
             }
@@ -250,6 +251,7 @@ impl DataStore {
                     _ => parts.push(Work::UpdateRows {
                         table: table.clone(),
                         rows: vec![row],
+                        met: true,
                         answer: answer.clone(),
                     }),
                 }

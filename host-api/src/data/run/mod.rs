@@ -25,6 +25,9 @@ pub enum Work {
     UpdateRows {
         table: Arc<Table>,
         rows: Vec<(OldRow, Cells)>,
+        /// Whether an upsert met them: on SQLite one that its policies do not let it change is then refused,
+        /// not left out. (On PostgreSQL it could not be looked at again.)
+        met: bool,
         answer: Answering,
     },
     DeleteRows {

@@ -116,6 +116,7 @@ async fn one(tx: &mut PgTx, settings: &Settings, work: &Work) -> Result<Rows, Da
             table,
             rows,
             answer,
+            met: _,
         } => {
             let olds = rows.iter().map(|(old, _)| old);
             unchanged(tx, table, olds, &surroundings).await?;

@@ -153,8 +153,13 @@ impl<'a> Runner<'a> {
                 statement.met(target, cells, &conflict.on)?;
             }
         }
+        self.found(&statement)
+    }
+
+    /// The rowid that a statement finds.
+    pub(super) fn found(&self, statement: &Statement<'_>) -> Result<Option<i64>, DataError> {
         let mut found = None;
-        self.each(&statement, |row| {
+        self.each(statement, |row| {
             if let ValueRef::Integer(rowid) = row.get(0) {
                 found = Some(rowid);
             }

@@ -314,6 +314,7 @@ impl<'a> Runner<'a> {
         &self,
         table: &'a Table,
         rows: &'a [(OldRow, Cells)],
+        met: bool,
         answering: &'a Answering,
     ) -> Outcome {
         let target = self.judged(table)?;
@@ -325,10 +326,17 @@ impl<'a> Runner<'a> {
             self.unchanged(target, key, old)?;
         }
         for (old, cells) in rows {
+            let values = of_key(key, old);
+            if met && bound {
+                let mut statement = Statement::new(self.rights);
+                statement.rowids(target, Which::Key(key, &values, None))?;
+                if let Some(rowid) = self.found(&statement)? {
+                    self.mergeable(target, rowid)?;
+                }
+            }
             if cells.is_empty() {
                 continue;
             }
-            let values = of_key(key, old);
             let which = Which::Key(key, &values, Some(Command::Update));
             let statement = self.updating(target, cells, which, written.returned())?;
             self.change(&statement, &mut written, None)?;

@@ -159,3 +159,44 @@ insert into tag (e, code, owner) values ('Abc', 'c', 'anon');";
         }
     }
 }
+
+/// An upsert whose rows triggers have judged meets them as one without triggers does.
+#[test]
+fn a_judged_upsert_does_not_leave_out_what_it_may_not_change() {
+    let mut db = db(
+        "create table page (id integer primary key, owner text, body text);
+insert into page values (1, 'boss', 'b'), (2, 'anon', 'b');",
+    );
+    let mine = "_t.\"owner\" = pumice_role()";
+    let shown = policy("s", Command::Select, "1", "");
+    db.protect("page", &[shown, policy("u", Command::Update, mine, "")]);
+    let judged = |id: &str, met| {
+        let asked = Asked {
+            table: db.table("page"),
+            conditions: vec![db.is("page", "id", id)],
+            command: Command::Select,
+            rows_max: 5,
+        };
+        let olds = old_rows(&db.connection, &db.schema, &context("anon"), &asked);
+        let cells = db.cells("page", r#"{"body":"x"}"#);
+        let work = Work::UpdateRows {
+            table: db.table("page"),
+            rows: olds
+                .unwrap()
+                .into_iter()
+                .map(|old| (old, cells.clone()))
+                .collect(),
+            met,
+            answer: number_only(),
+        };
+        let done = db.run("anon", &work);
+        done.map_or_else(|error| error, |rows| rows.count.to_string())
+    };
+    assert_eq!(judged("1", false), "0");
+    assert_eq!(
+        judged("1", true),
+        format!("{REFUSED} (USING expression) for table \"page\"")
+    );
+    assert_eq!(judged("2", true), "1");
+    assert_eq!(db.sql("select group_concat(body) from page"), "b,x");
+}

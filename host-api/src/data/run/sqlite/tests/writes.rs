@@ -273,6 +273,7 @@ fn judged_rows_are_written_as_they_were_seen() {
         Work::UpdateRows {
             table: db.table("item"),
             rows: olds.into_iter().map(|old| (old, cells.clone())).collect(),
+            met: false,
             answer: with_parts(db),
         }
     };
