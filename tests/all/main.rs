@@ -30,6 +30,7 @@ mod migrations;
 mod policies;
 mod procedures;
 mod random;
+mod regdb;
 mod rest;
 mod scripts;
 mod sql_attacks;

@@ -2,6 +2,7 @@
 
 mod client;
 mod db;
+mod db_register;
 mod dev;
 mod doctor;
 mod r#gen;

@@ -133,6 +133,11 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
                 (StatusCode::PAYLOAD_TOO_LARGE, "platform.body_too_large")
             }
             PlatformError::Migration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.migration"),
+            PlatformError::External(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.external"),
+            PlatformError::DatabaseUsed(_) => (StatusCode::CONFLICT, "platform.database_used"),
+            PlatformError::NotExternal(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "platform.not_external")
+            }
             PlatformError::NoCluster => (StatusCode::SERVICE_UNAVAILABLE, "platform.no_cluster"),
             PlatformError::Data(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.data"),
             PlatformError::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.database"),

@@ -104,7 +104,7 @@ pub struct App {
     pub id: AppId,
     pub name: String,
     pub created_at: String,
-    pub keys: AppKeys,
+    pub keys: Arc<AppKeys>,
     pub guests: Arc<AppGuests>,
     /// The app's folder; its files by content are in `blobs/`.
     pub folder: PathBuf,
@@ -122,7 +122,7 @@ pub struct App {
     egress: EgressClient,
     memory: Arc<MemoryBudget>,
     /// One deployment at a time.
-    pub deploying: tokio::sync::Mutex<()>,
+    pub deploying: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Who an app is.
@@ -155,7 +155,7 @@ impl App {
             id,
             name,
             created_at,
-            keys,
+            keys: Arc::new(keys),
             guests: Arc::new(AppGuests {
                 share: AppShare::new(node),
                 sampler: Sampler::default(),
@@ -169,7 +169,29 @@ impl App {
                 server.memory.clone(),
                 node.memory_bytes / 2,
             )),
-            deploying: tokio::sync::Mutex::default(),
+            deploying: Arc::default(),
+        }
+    }
+
+    /// The same app with its tables in `data`; without a revision, for that leads to the tables too.
+    pub fn moved(&self, data: DataStore) -> App {
+        App {
+            id: self.id,
+            name: self.name.clone(),
+            created_at: self.created_at.clone(),
+            keys: self.keys.clone(),
+            guests: self.guests.clone(),
+            folder: self.folder.clone(),
+            secrets: ArcSwap::new(self.secrets.load_full()),
+            revision: ArcSwapOption::empty(),
+            data,
+            files: self.files.clone(),
+            messages: self.messages.clone(),
+            woken: AtomicBool::new(false),
+            cache: self.cache.clone(),
+            egress: self.egress.clone(),
+            memory: self.memory.clone(),
+            deploying: self.deploying.clone(),
         }
     }
 

@@ -13,14 +13,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pool::{CONNECT_MAX, Pool};
-use super::{Postgres, errors, guest, sql};
+use super::pool::{CONNECT_MAX, Connections, Pool};
+use super::{Postgres, Timezones, errors, guest, sql};
 use crate::AppId;
 use crate::data::schema::PUBLIC;
 use crate::data::{DataError, Name};
 
 /// The oldest PostgreSQL with everything we use: `security_invoker`, `merge`, a closed schema `public`.
-const VERSION_MIN: i32 = 150_000;
+pub(super) const VERSION_MIN: i32 = 150_000;
 /// Connections to make databases and to migrate, beside those of apps.
 const ADMINISTRATORS_MAX: usize = 4;
 /// Of a failed statement, in an error. Bytes.
@@ -31,6 +31,7 @@ const STATEMENT_SHOWN_MAX: usize = 1000;
 pub struct Cluster {
     options: PgConnectOptions,
     pool: Arc<Pool>,
+    timezones: Timezones,
     administrators: Arc<Semaphore>,
 }
 
@@ -83,6 +84,7 @@ impl Cluster {
                 .application_name("pumice")
                 .disable_statement_logging(),
             pool: Pool::new(connections_max),
+            timezones: Timezones::default(),
             administrators: Arc::new(Semaphore::new(ADMINISTRATORS_MAX)),
         };
         let mut admin = cluster.administrator().await?;
@@ -161,7 +163,26 @@ impl Cluster {
             options: Arc::new(options),
             share: self.pool.share(),
             watch: Arc::default(),
+            timezones: Arc::clone(&self.timezones),
+            external: false,
         }
+    }
+
+    /// The node's connections, for apps whose databases are elsewhere.
+    pub fn connections(&self) -> Connections {
+        Connections(Arc::clone(&self.pool))
+    }
+
+    /// Whether the app's database is as [`create_app`](Self::create_app) made it but for tables of ours
+    /// without rows: nothing is lost with it.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn is_untouched(&self, app: AppId) -> Result<bool, DataError> {
+        let mut owner = self.as_owner(app).await?;
+        let untouched = owner.is_untouched().await;
+        owner.close().await?;
+        untouched
     }
 
     /// A session of the app's owner, for migrations. Waits while another node has one,
@@ -278,21 +299,21 @@ impl Administrator {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DataError> {
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DataError> {
     match tokio::time::timeout(CONNECT_MAX, PgConnection::connect_with(options)).await {
         Ok(connected) => connected.map_err(errors::no_connection),
         Err(slow) => Err(DataError::Unavailable(slow.into())),
     }
 }
 
-async fn run(connection: &mut PgConnection, batch: String) -> Result<(), DataError> {
+pub(super) async fn run(connection: &mut PgConnection, batch: String) -> Result<(), DataError> {
     sqlx::raw_sql(AssertSqlSafe(batch))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn close(connection: PgConnection) {
+pub(super) async fn close(connection: PgConnection) {
     // What it was for is done: that the good-bye is not heard changes nothing.
     let _ = connection.close().await;
 }
@@ -318,6 +339,21 @@ pub struct Applied {
 }
 
 impl Owner {
+    async fn is_untouched(&mut self) -> Result<bool, DataError> {
+        if !relations(&mut self.connection).await?.is_empty() {
+            return Ok(false);
+        }
+        let ours = sqlx::query(sql::OUR_TABLES).fetch_all(&mut self.connection);
+        for table in ours.await? {
+            let question = sql::has_rows(&table.try_get::<String, _>(0)?);
+            let rows = sqlx::query(AssertSqlSafe(question)).fetch_one(&mut self.connection);
+            if rows.await?.try_get(0)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Migrations that were applied, in order of their file's name.
     ///
     /// # Errors

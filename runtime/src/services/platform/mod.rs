@@ -2,6 +2,7 @@
 //! turns an uploaded bundle into what is served.
 
 pub mod databases;
+pub mod external;
 pub mod maintenance;
 pub mod routes;
 mod sql;
@@ -17,6 +18,7 @@ use pumice_host_api::data::DataError;
 use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl::MigrationFile;
 use pumice_host_api::data::migrate::{MigrateError, Migrations};
+use pumice_host_api::data::postgres::ExternalError;
 use serde::Serialize;
 
 pub use self::sql::{AppRow, RevisionRow};
@@ -94,6 +96,18 @@ pub enum PlatformError {
         "the app's database is on PostgreSQL; start the server with the --database-url it was made with"
     )]
     NoCluster,
+    /// A database that cannot be registered. The text names the fix and no password.
+    #[error("nothing was registered: {0}")]
+    External(#[from] ExternalError),
+    #[error(
+        "`{0}` has tables, rows or jobs in its own database, which nobody would find again; register with a new app"
+    )]
+    DatabaseUsed(String),
+    /// What an app wants that has an external database.
+    #[error(
+        "the app's database is an external one, where Pumice makes nothing: not possible are {0}"
+    )]
+    NotExternal(String),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error("the system database failed")]
@@ -254,6 +268,21 @@ impl Platform {
             .ok_or_else(|| PlatformError::NoApp(name.to_owned()))
     }
 
+    /// Keeps others from deploying, moving or deleting the app; and the app as it is once nobody else
+    /// does.
+    async fn alone(
+        &self,
+        app: &Arc<App>,
+    ) -> Result<(tokio::sync::OwnedMutexGuard<()>, Arc<App>), PlatformError> {
+        let one = app.deploying.clone().lock_owned().await;
+        let now = self.registry.get(&app.name);
+        let now = now.filter(|now| now.id == app.id);
+        Ok((
+            one,
+            now.ok_or_else(|| PlatformError::NoApp(app.name.clone()))?,
+        ))
+    }
+
     pub fn apps(&self) -> Vec<Arc<App>> {
         self.registry.all()
     }
@@ -315,8 +344,7 @@ impl Platform {
     /// # Errors
     /// [`PlatformError::NoApp`].
     pub async fn delete_app(&self, name: &str) -> Result<(), PlatformError> {
-        let app = self.app(name)?;
-        let _deploying = app.deploying.lock().await;
+        let (_one, app) = self.alone(&self.app(name)?).await?;
         self.sql.delete_app(app.id).await?;
         self.registry.remove(&app);
         self.databases.drop(app.id, &app.data).await?;
@@ -360,7 +388,7 @@ impl Platform {
         files: Files,
         seed: bool,
     ) -> Result<Deployed, PlatformError> {
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
         self.check_files(app, &manifest, &files).await?;
         let compiled = self.prepare_all(app, &manifest, &files).await?;
@@ -568,7 +596,7 @@ impl Platform {
     /// # Errors
     /// [`PlatformError::NoRevision`] when it is not kept.
     pub async fn rollback(&self, app: &Arc<App>, to: Option<i64>) -> Result<i64, PlatformError> {
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         let active = app
             .revision
             .load()
@@ -613,7 +641,7 @@ impl Platform {
         if !manifest::is_secret_name(name) {
             return Err(PlatformError::InvalidSecretName(name.to_owned()));
         }
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         let mut secrets = BTreeMap::clone(&app.secrets.load());
         secrets.insert(name.to_owned(), value.to_owned());
         if value.is_empty()
@@ -633,7 +661,7 @@ impl Platform {
     /// # Errors
     /// [`PlatformError::NoSecret`].
     pub async fn delete_secret(&self, app: &Arc<App>, name: &str) -> Result<(), PlatformError> {
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         if !self.sql.delete_secret(app.id, name).await? {
             return Err(PlatformError::NoSecret(name.to_owned()));
         }

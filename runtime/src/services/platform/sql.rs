@@ -30,6 +30,19 @@ pub enum DatabaseRow {
     Sqlite,
     /// The password of its login role, sealed.
     Postgres(Vec<u8>),
+    /// One that somebody else keeps: its URL, sealed.
+    External(Vec<u8>),
+}
+
+impl DatabaseRow {
+    /// `engine` and `database_password` of table `app`.
+    fn columns(&self) -> (&'static str, Option<&[u8]>) {
+        match self {
+            DatabaseRow::Sqlite => ("sqlite", None),
+            DatabaseRow::Postgres(password) => ("postgres", Some(password)),
+            DatabaseRow::External(url) => ("external", Some(url)),
+        }
+    }
 }
 
 pub struct RevisionRow {
@@ -105,6 +118,7 @@ impl Sql {
     }
 
     pub async fn insert_app(&self, app: &AppRow) -> Result<(), PlatformError> {
+        let (engine, secret) = app.database.columns();
         sqlx::query(
             "insert into app (id, name, revision, signing_key, public_jwk, created_at, engine, database_password) values ($1, $2, 0, $3, $4, $5, $6, $7)",
         )
@@ -113,16 +127,26 @@ impl Sql {
         .bind(&app.signing_key)
         .bind(&app.public_jwk)
         .bind(&app.created_at)
-        .bind(match &app.database {
-            DatabaseRow::Sqlite => "sqlite",
-            DatabaseRow::Postgres(_) => "postgres",
-        })
-        .bind(match &app.database {
-            DatabaseRow::Sqlite => None,
-            DatabaseRow::Postgres(password) => Some(password),
-        })
+        .bind(engine)
+        .bind(secret)
         .execute(&self.pool)
         .await?;
+        Ok(())
+    }
+
+    /// Says that the app's data is elsewhere from now on.
+    pub async fn set_database(
+        &self,
+        id: AppId,
+        database: &DatabaseRow,
+    ) -> Result<(), PlatformError> {
+        let (engine, secret) = database.columns();
+        sqlx::query("update app set engine = $2, database_password = $3 where id = $1")
+            .bind(id.to_string())
+            .bind(engine)
+            .bind(secret)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -268,9 +292,10 @@ fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
         signing_key: row.try_get("signing_key")?,
         public_jwk: row.try_get("public_jwk")?,
         created_at: row.try_get("created_at")?,
-        database: match row.try_get::<Option<Vec<u8>>, _>("database_password")? {
-            Some(password) => DatabaseRow::Postgres(password),
-            None => DatabaseRow::Sqlite,
+        database: match (row.try_get("engine")?, row.try_get("database_password")?) {
+            ("postgres", Some(password)) => DatabaseRow::Postgres(password),
+            ("external", Some(url)) => DatabaseRow::External(url),
+            _ => DatabaseRow::Sqlite,
         },
     })
 }
