@@ -131,6 +131,39 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether there is a database that is called as the app's would be.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn has_app(&self, app: AppId) -> Result<bool, DataError> {
+        let (mut admin, names) = (self.administrator().await?, Names::of(app));
+        let found = admin.exists(sql::DATABASE_EXISTS, &names.database).await?;
+        admin.close().await;
+        Ok(found)
+    }
+
+    /// Where the app's database is or would be, without a password.
+    pub fn address_of(&self, app: AppId) -> String {
+        format!(
+            "postgres://{}:{}/{}",
+            self.options.get_host(),
+            self.options.get_port(),
+            Names::of(app).database
+        )
+    }
+
+    /// Whether `url` names the server that this is connected to.
+    pub fn is_at(&self, url: &str) -> bool {
+        let place = |options: &PgConnectOptions| {
+            (
+                options.get_host().to_owned(),
+                options.get_port(),
+                options.get_socket().cloned(),
+            )
+        };
+        PgConnectOptions::from_str(url).is_ok_and(|other| place(&other) == place(&self.options))
+    }
+
     /// Takes the app's database and roles away, whoever is connected. Without them nothing happens.
     ///
     /// # Errors
@@ -403,6 +436,11 @@ async fn relations(connection: &mut PgConnection) -> Result<Vec<Relation>, DataE
 }
 
 impl OwnerTx {
+    /// For statements of ours that answer rows.
+    pub(in crate::data) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.owner.connection
+    }
+
     /// Runs one statement, which stands at `line` of `file`, as it is.
     ///
     /// # Errors

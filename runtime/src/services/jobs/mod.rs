@@ -181,6 +181,7 @@ struct Service {
 
 impl Service {
     fn look(&mut self, app: &Arc<App>) {
+        let app = app.successor.get().unwrap_or(app);
         if let Some(again) = self.running.get(&app.id) {
             again.notify_one();
             return;
@@ -197,6 +198,7 @@ impl Service {
             let soon = || (after.clock)().saturating_add(limits::JOBS_AGAIN.as_millis() as i64);
             let next = match ran.await {
                 Ok(Ok(next)) => next,
+                Ok(Err(DataError::Moving)) => Some(soon()),
                 Ok(Err(error)) => {
                     tracing::warn!(app.id = %id, %error, "an app's later work could not be done");
                     Some(soon())

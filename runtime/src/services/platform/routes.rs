@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio_stream::wrappers::BroadcastStream;
 
+use super::r#move::{Moved, Progress};
 use super::{Deployed, Platform, PlatformError};
 use crate::digest::Digest;
 use crate::error::{Error, RequestError};
@@ -51,6 +52,7 @@ pub fn router(api: Api) -> Router {
         .route("/apps/{app}/blobs/{digest}", blobs)
         .route("/apps/{app}/revisions", get(revisions).post(deploy))
         .route("/apps/{app}/rollback", post(rollback))
+        .route("/apps/{app}/move", get(progress).post(r#move))
         .route("/apps/{app}/secrets", get(secrets))
         .route(
             "/apps/{app}/secrets/{name}",
@@ -189,6 +191,32 @@ async fn rollback(
     };
     let revision = api.platform.rollback(&app, wanted.to).await?;
     Ok(Json(json!({ "app": app.name, "revision": revision })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    /// A URL of PostgreSQL.
+    to: String,
+}
+
+async fn r#move(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    Body(body): Body,
+) -> Answer<Json<Moved>> {
+    let app = api.platform.app(&app)?;
+    let wanted: Move = parse(&body)?;
+    let platform = api.platform.clone();
+    // To its end, whoever still waits for it.
+    let moved = tokio::spawn(async move { platform.move_app(&app, &wanted.to).await });
+    let moved = moved.await.map_err(std::io::Error::other);
+    Ok(Json(moved.map_err(PlatformError::Io)??))
+}
+
+async fn progress(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Progress>> {
+    let app = api.platform.app(&app)?;
+    Ok(Json(api.platform.progress(&app)?))
 }
 
 /// Names only: a value is never shown again.
