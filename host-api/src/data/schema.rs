@@ -161,6 +161,9 @@ pub struct Column {
     pub default: Option<String>,
     /// `generated always as (…)` or `generated always as identity`: never written by a client.
     pub generated_always: bool,
+    /// On SQLite: the text that computes a `generated always as (…)` of the row's other columns.
+    #[serde(skip)]
+    pub computed: Option<String>,
     pub comment: Option<String>,
     /// Of a view's column: the column that it shows.
     pub source: Option<Source>,

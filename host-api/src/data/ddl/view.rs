@@ -160,6 +160,7 @@ impl ViewColumn {
             has_default: false,
             default: None,
             generated_always: false,
+            computed: None,
             comment: self.comment.clone(),
             source: self.source.clone(),
         }

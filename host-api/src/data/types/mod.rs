@@ -38,7 +38,7 @@ mod uuid;
 use serde_json::value::RawValue;
 
 use super::error::{DataError, SqlFault};
-use super::schema::{Enum, Type};
+use super::schema::{Column, Enum, Type};
 use super::value::{Value, ValueRef};
 
 pub use self::json::write_json_string;
@@ -253,6 +253,17 @@ impl Type {
                 .into());
             }
         })
+    }
+}
+
+impl Column {
+    /// Reads a value of a JSON body, as [`Type::from_json`].
+    ///
+    /// # Errors
+    /// As there, with the column's name where PostgreSQL says it.
+    pub fn from_json(&self, json: &RawValue) -> Result<Value, DataError> {
+        let read = self.ty.from_json(json);
+        read.map_err(|error| array::expected_array(error, self.name.as_str()))
     }
 }
 

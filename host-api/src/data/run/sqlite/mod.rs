@@ -1,6 +1,7 @@
 //! Work on a connection to SQLite.
 
 mod answer;
+mod broken;
 mod guest;
 mod rules;
 mod sql;
