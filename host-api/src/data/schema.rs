@@ -84,6 +84,17 @@ pub struct View {
     /// Whether the tables it reads are read with the rights of whoever reads it, as PostgreSQL's
     /// `security_invoker` says and we by default; with its owner's otherwise.
     pub invoker: bool,
+    /// On SQLite: why rows of it cannot be written.
+    #[serde(skip)]
+    pub closed: Option<Closed>,
+}
+
+/// Why a view cannot be written, in PostgreSQL's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The view itself, or one that it shows.
+    pub view: String,
+    pub why: String,
 }
 
 /// SQLite text of an expression or a select, with places where the text for a relation of schema

@@ -187,6 +187,7 @@ fn table(raw: RawTable, enums: &Enums, lineage: &Lineage) -> Table {
                 deletable: raw.events & DELETABLE != 0,
                 definition: None,
                 invoker: raw.invoker,
+                closed: None,
             }),
         },
         grants: grants(&raw),

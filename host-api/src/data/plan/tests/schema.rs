@@ -105,6 +105,7 @@ pub fn view(mut table: Table, writable: bool, reads: &[&str]) -> Table {
         deletable: writable,
         definition: Some(Template(pieces.collect())),
         invoker: true,
+        closed: None,
     });
     table
 }
