@@ -25,7 +25,7 @@ pub struct Schema {
     pub enums: BTreeMap<String, Arc<Enum>>,
     /// SQL functions by schema and name, overloaded ones in order of their arguments. PostgreSQL only.
     pub functions: BTreeMap<String, BTreeMap<String, Vec<Arc<Function>>>>,
-    /// Names of time zones that a request may ask for.
+    /// PostgreSQL: names of time zones that a request may ask for ([`Schema::has_timezone`]).
     pub timezones: BTreeSet<String>,
     /// What leads from one relation to another. [`Schema::complete`] fills it in.
     #[serde(skip)]
@@ -338,6 +338,14 @@ impl Schema {
     /// A table or view of schema `public`.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.relation(PUBLIC, name)
+    }
+
+    /// Whether a request may ask for this time zone.
+    pub fn has_timezone(&self, name: &str) -> bool {
+        match self.engine {
+            Engine::Sqlite => super::types::is_zone(name),
+            Engine::Postgres => self.timezones.contains(name),
+        }
     }
 
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Fit, is_space, json, jsonb, trim_start};
+use super::{Fit, datetime, is_space, json, jsonb, trim_start};
 use crate::data::schema::Type;
 use crate::data::value::Value;
 use crate::data::{DataError, SqlFault};
@@ -371,6 +371,18 @@ pub(super) fn write_text(element: &Type, stored: &str, out: &mut String) {
         }
     }
     out.push('}');
+}
+
+/// A stored array of moments as JSON, in the session's zone.
+pub(super) fn write_local(stored: &str, out: &mut Vec<u8>) {
+    // No moment has a quote in it.
+    for (at, part) in stored.split('"').enumerate() {
+        if at > 0 {
+            out.push(b'"');
+        }
+        let local = datetime::local(part).filter(|_| at % 2 == 1);
+        out.extend_from_slice(local.as_deref().unwrap_or(part).as_bytes());
+    }
 }
 
 fn write_element(text: &str, out: &mut String) {

@@ -1,6 +1,6 @@
 //! PostgreSQL's types as SQLite stores them: text and JSON in, one canonical [`Value`] per value, JSON
 //! and text out, refusals with PostgreSQL's codes and words. Pure: no clock but for the words `now`
-//! and `today`, no database.
+//! and `today`, no database; moments are shown and read in the zone of [`in_zone`].
 //!
 //! Storage, one line per type:
 //!
@@ -34,6 +34,7 @@ mod numeric;
 mod order;
 mod text;
 mod uuid;
+mod zone;
 
 use serde_json::value::RawValue;
 
@@ -46,6 +47,7 @@ pub(in crate::data) use self::json::{Node, parse as parse_json, unescape};
 pub use self::jsonb::normalize_jsonb;
 pub use self::numeric::compare_numeric;
 pub(in crate::data) use self::order::COLLATIONS;
+pub use self::zone::{in_zone, is_zone};
 
 /// Whether the declared length, precision and scale of a type apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,14 @@ impl Type {
             },
             ValueRef::Real(number) => float::write_json(number, *self == Type::Real, out),
             ValueRef::Text(text) => match self {
+                Type::Array(element) if **element == Type::Timestamptz && zone::is_set() => {
+                    array::write_local(text, out);
+                }
                 Type::Json | Type::Jsonb | Type::Array(_) => out.extend_from_slice(text.as_bytes()),
+                Type::Timestamptz => {
+                    let local = datetime::local(text);
+                    write_json_string(local.as_deref().unwrap_or(text), out);
+                }
                 _ if self.is_number() && numeric::is_finite(text) => {
                     out.extend_from_slice(text.as_bytes());
                 }
@@ -254,6 +263,11 @@ impl Type {
             }
         })
     }
+}
+
+/// A stored timestamptz as a timestamp of the session's zone.
+pub(in crate::data) fn clock(moment: &str) -> String {
+    datetime::clock(moment)
 }
 
 impl Column {
