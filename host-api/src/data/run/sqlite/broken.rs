@@ -13,7 +13,7 @@ use crate::data::{DataError, ForeignKey, SqlFault, Table, Value, ValueRef};
 use super::Runner;
 use super::sql::Statement;
 use super::sql::broken as sql;
-use super::sql::write::{Cell, Returned, Target, Which};
+use super::sql::write::{Cell, DEFAULT, Returned, Target, Which};
 
 /// Rows that are looked at to find the one; beyond, the error has no details.
 const ROWS_MAX: usize = 10_000;
@@ -128,6 +128,20 @@ impl<'a> Runner<'a> {
             }
         }
         Ok(cells)
+    }
+
+    /// SQLite text of a column's default; `null` when it has none.
+    pub(super) fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
+        let names = [&table.name, &table.columns[column].name];
+        let args = names.map(|name| Value::Text(name.as_str().to_owned()));
+        let mut text = None;
+        self.connection.query(DEFAULT, &args, |row| {
+            if let ValueRef::Text(default) = row.get(0) {
+                text = Some(default.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(text.unwrap_or_else(|| "null".to_owned()))
     }
 
     fn new_row(

@@ -20,7 +20,7 @@ use super::broken::Attempt;
 use super::rules::{conflict_key, generated, null_number, only_once};
 use super::sql::Statement;
 use super::sql::policies::Check;
-use super::sql::write::{Cell, DEFAULT, Reach, Returned, Target, Which};
+use super::sql::write::{Cell, Reach, Returned, Target, Which};
 use super::{OldRow, Runner};
 use crate::data::run::{changed_meanwhile, key_of};
 
@@ -448,20 +448,6 @@ impl<'a> Runner<'a> {
             stored.push((column, cell));
         }
         Ok(stored)
-    }
-
-    /// SQLite text of a column's default; `null` when it has none.
-    pub(super) fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
-        let names = [&table.name, &table.columns[column].name];
-        let args = names.map(|name| Value::Text(name.as_str().to_owned()));
-        let mut text = None;
-        self.connection.query(DEFAULT, &args, |row| {
-            if let ValueRef::Text(default) = row.get(0) {
-                text = Some(default.to_owned());
-            }
-            Ok(())
-        })?;
-        Ok(text.unwrap_or_else(|| "null".to_owned()))
     }
 
     /// What rows have to meet that `command` has written; with `reads` also those for being read.
