@@ -10,7 +10,7 @@ use super::super::query::{Preferences, Query};
 use super::super::schema::{Argument, Function, Returns};
 use super::super::{DataError, SqlFault};
 use super::expr::{Level, no_column};
-use super::read::Planner;
+use super::read::{BIGINT_MAX, Planner};
 use super::tree::{Shape, Tree};
 use super::{Arguments, CallPlan, Scope, Source, faults};
 
@@ -77,6 +77,8 @@ pub fn call(
         Returns::Record(_) => Some(Shape::Record(function.clone())),
     };
     let mut tree = Tree::of(query)?;
+    let limit = tree.limit.map_or(rows_max, |limit| limit.min(rows_max));
+    let offset = tree.offset.map(|offset| offset.min(BIGINT_MAX));
     let node = match shape {
         None => {
             unread(&function, &tree)?;
@@ -97,7 +99,8 @@ pub fn call(
         node,
         preferences,
         read_only,
-        rows_max,
+        limit,
+        offset,
     })
 }
 

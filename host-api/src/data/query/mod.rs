@@ -234,7 +234,7 @@ pub struct Preferences {
     pub max_affected: Option<u64>,
     /// Does everything, answers, and undoes it.
     pub rollback: bool,
-    /// One of [`Schema::timezones`](super::Schema::timezones): timestamptz come in this zone.
+    /// One that [`Schema::has_timezone`](super::Schema::has_timezone): timestamptz come in this zone.
     pub timezone: Option<String>,
     /// The database's plan of the request instead of its rows.
     pub explain: Option<Explain>,

@@ -55,15 +55,6 @@ pub fn open(open: Open) -> String {
     )
 }
 
-/// Whether `table` has a row with these values.
-pub fn exists(table: &str, columns: &[&str]) -> String {
-    format!(
-        "select 1 from {}{} limit 1",
-        quoted(table),
-        matching(columns)
-    )
-}
-
 /// `columns` of one row of `table`.
 pub fn by_rowid(table: &str, columns: &[&str]) -> String {
     let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
@@ -72,15 +63,6 @@ pub fn by_rowid(table: &str, columns: &[&str]) -> String {
         columns.join(", "),
         quoted(table)
     )
-}
-
-fn matching(columns: &[&str]) -> String {
-    let mut text = String::new();
-    for (i, column) in columns.iter().enumerate() {
-        let word = if i == 0 { "where" } else { "and" };
-        text.push_str(&format!(" {word} {} = ?{}", quoted(column), i + 1));
-    }
-    text
 }
 
 fn quoted(name: &str) -> String {

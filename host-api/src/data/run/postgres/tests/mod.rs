@@ -192,7 +192,8 @@ impl Db {
             node,
             preferences: Preferences::default(),
             read_only: false,
-            rows_max: 1000,
+            limit: 1000,
+            offset: None,
         })
     }
 }
