@@ -233,6 +233,8 @@ pub const JOBS_LOOK: Duration = Duration::from_secs(60);
 pub const TOKENS_CACHED_MAX: u64 = 10_000;
 /// A token as sent: far above any real one.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// The reason beside a status that an app's SQL function chose: a line of a head, not a letter.
+pub const REASON_BYTES_MAX: usize = 200;
 /// A secret's value.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
 /// Secrets of an app.
@@ -280,3 +282,6 @@ pub const JOBS_AGAIN: Duration = Duration::from_secs(5);
 pub const JOBS_TIDY: Duration = Duration::from_secs(600);
 /// How long a stopping node waits for its jobs before it gives them back.
 pub const JOBS_STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long a move of an app's data waits for its jobs and deliveries under way: twice what most of them
+/// may take. What takes longer runs again where the data is then, when its lease is over.
+pub const MOVE_QUIET_WAIT: Duration = Duration::from_secs(30);

@@ -335,12 +335,16 @@ async fn every_platform_route_wants_the_platform_key() {
         ("GET", below("/revisions")),
         ("POST", below("/revisions")),
         ("POST", below("/rollback")),
+        ("GET", below("/move")),
+        ("POST", below("/move")),
+        ("PUT", below("/database")),
         ("GET", below("/secrets")),
         ("PUT", below("/secrets/TOKEN")),
         ("DELETE", below("/secrets/TOKEN")),
         ("GET", below("/logs")),
         ("GET", below("/logs?follow=true")),
         ("GET", below("/schema")),
+        ("GET", below("/migrations")),
         ("GET", "/platform/v1/apps/nobody".to_owned()),
     ];
     let almost = &server.key()[..server.key().len() - 1];
@@ -377,7 +381,7 @@ async fn every_platform_route_wants_the_platform_key() {
     .unwrap();
     assert_eq!(
         source.matches(".route(").count(),
-        9,
+        12,
         "a route was added: add it to the matrix"
     );
     assert_snapshot!(app.invoke("hello").await, @"200 hello");

@@ -16,6 +16,7 @@ mod cli_db;
 mod closed;
 mod data_apps;
 mod data_crash;
+mod db_move;
 mod dialect;
 mod egress;
 mod examples;

@@ -2,8 +2,8 @@
 
 use futures_util::future::join_all;
 use pumice_tests::{
-    Answer, App, Call, Command, Engine, Session, TestServer, address, address_as, guest, in_time,
-    psql,
+    Answer, App, Call, Command, Engine, Session, TestServer, address, address_as, admin_url, guest,
+    in_time, psql,
 };
 use serde_json::json;
 
@@ -423,6 +423,52 @@ async fn it_takes_the_apps_share_of_connections() {
     for answer in answers {
         answer.is("200 1");
     }
+    drop((app, server, session));
+    elsewhere.clear().await;
+}
+
+#[tokio::test]
+async fn a_move_and_a_registration_keep_out_of_each_others_way() {
+    let elsewhere = Elsewhere::new("regdb_move").await;
+    let server = TestServer::start().await;
+    let to = admin_url();
+    let mover = |app: &App| app.platform("POST", "/move").json(&json!({ "to": to }));
+    let app = server.app("external").await;
+    registered(&app, &elsewhere.url()).await;
+    let refused = mover(&app).await;
+    refused.refused(422, "platform.not_external");
+    assert!(refused.text().contains("pumice db move"), "{refused}");
+    app.platform("GET", "/move")
+        .await
+        .refused(404, "platform.no_move");
+    assert_eq!(app.count("note").await, 2);
+
+    let app = server.app("moving").await;
+    // Who holds this lock keeps all others from making the app's database.
+    let id = u128::from_str_radix(&app.id.replace('-', ""), 16).unwrap();
+    let key = ((id >> 64) as u64 ^ id as u64).cast_signed();
+    let (_, database) = to.rsplit_once('/').unwrap();
+    let mut session = Session::open(database);
+    session
+        .run(&format!("select pg_advisory_lock({key})"))
+        .await;
+    let registering = async {
+        in_time("the move to begin", async {
+            while app.platform("GET", "/move").await.status != 200 {}
+        })
+        .await;
+        let refused = register(&app, &elsewhere.url()).await;
+        session
+            .run(&format!("select pg_advisory_unlock({key})"))
+            .await;
+        refused
+    };
+    let (moved, refused) = tokio::join!(async { mover(&app).await }, registering);
+    refused.refused(409, "platform.moving");
+    assert_eq!(moved.status, 200, "{moved}");
+    // It has ended, and there was nothing to move.
+    registered(&app, &elsewhere.url()).await;
+    assert_eq!(app.count("note").await, 2);
     drop((app, server, session));
     elsewhere.clear().await;
 }

@@ -67,9 +67,11 @@ fn only_in(found: &[String], places: &[&str]) {
     assert!(strays.is_empty(), "only in {places:?}: {strays:#?}");
 }
 
-/// Whether a path is a place: the file itself, a file so named, or below a folder.
+/// Whether a path is a place: the file itself, a file so named, below a folder, or below any folder of
+/// that name.
 fn is_at(path: &str, place: &str) -> bool {
     path == place
+        || (place.starts_with('/') && path.contains(place))
         || Path::new(path)
             .file_name()
             .is_some_and(|name| name == place)
@@ -152,9 +154,12 @@ fn sql_stands_in_files_for_it() {
             "sql.rs",
             "/sql/",
             "host-api/src/data/testing.rs",
-            // A schema for fuzzers, and PostgreSQL's message that begins as a statement does.
+            // A schema for fuzzers, and PostgreSQL's messages that begin as a statement does.
             "host-api/src/fuzz.rs",
             "host-api/src/data/sqlite/errors.rs",
+            "host-api/src/data/ddl/from.rs",
+            // A migration's query is taken apart here and put together again.
+            "host-api/src/data/ddl/select.rs",
         ],
     );
 }

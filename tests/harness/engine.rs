@@ -62,7 +62,7 @@ impl Engine {
 ///
 /// # Panics
 /// If nobody started one.
-fn admin_url() -> String {
+pub fn admin_url() -> String {
     let url = setting("PUMICE_TEST_DATABASE_URL", "")
         .to_string_lossy()
         .into_owned();

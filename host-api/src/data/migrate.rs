@@ -191,11 +191,11 @@ pub async fn postgres(
         let statements = ddl::split(&file.source);
         for statement in statements.map_err(|fault| MigrateFault::split(&path, &fault))? {
             tx.execute(&path, statement.line, statement.source).await?;
-            if let Some(name) = ddl::created(statement.source) {
-                views.retain(|there| *there != name);
+            if let Some(made) = ddl::created(statement.source) {
+                views.retain(|there| *there != made);
                 match statement.marks.open {
-                    true => tx.open(&name).await?,
-                    false => views.push(name),
+                    true => tx.open(&made).await?,
+                    false => views.push(made),
                 }
             }
         }

@@ -29,6 +29,7 @@ mod sqlite_ffi;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transaction;
+pub mod transfer;
 mod types;
 mod value;
 

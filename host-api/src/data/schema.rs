@@ -25,7 +25,7 @@ pub struct Schema {
     pub enums: BTreeMap<String, Arc<Enum>>,
     /// SQL functions by schema and name, overloaded ones in order of their arguments. PostgreSQL only.
     pub functions: BTreeMap<String, BTreeMap<String, Vec<Arc<Function>>>>,
-    /// Names of time zones that a request may ask for.
+    /// PostgreSQL: names of time zones that a request may ask for ([`Schema::has_timezone`]).
     pub timezones: BTreeSet<String>,
     /// What leads from one relation to another. [`Schema::complete`] fills it in.
     #[serde(skip)]
@@ -84,6 +84,17 @@ pub struct View {
     /// Whether the tables it reads are read with the rights of whoever reads it, as PostgreSQL's
     /// `security_invoker` says and we by default; with its owner's otherwise.
     pub invoker: bool,
+    /// On SQLite: why rows of it cannot be written.
+    #[serde(skip)]
+    pub closed: Option<Closed>,
+}
+
+/// Why a view cannot be written, in PostgreSQL's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The view itself, or one that it shows.
+    pub view: String,
+    pub why: String,
 }
 
 /// SQLite text of an expression or a select, with places where the text for a relation of schema
@@ -161,6 +172,9 @@ pub struct Column {
     pub default: Option<String>,
     /// `generated always as (…)` or `generated always as identity`: never written by a client.
     pub generated_always: bool,
+    /// On SQLite: the text that computes a `generated always as (…)` of the row's other columns.
+    #[serde(skip)]
+    pub computed: Option<String>,
     pub comment: Option<String>,
     /// Of a view's column: the column that it shows.
     pub source: Option<Source>,
@@ -188,6 +202,22 @@ pub struct Function {
     pub one_row: bool,
     pub volatility: Volatility,
     pub comment: Option<String>,
+}
+
+impl Function {
+    /// Whether a request can say what each argument is: by its name, or as the whole body. Others only
+    /// compute fields.
+    ///
+    /// Source: PostgREST 14, `SchemaCache.hs`, `baseFuncSqlQuery`.
+    pub fn is_callable(&self) -> bool {
+        let named = |argument: &Argument| !argument.name.is_empty();
+        match &self.arguments[..] {
+            [only] if only.name.is_empty() => {
+                matches!(&*only.ty, "json" | "jsonb" | "text" | "xml" | "bytea")
+            }
+            all => all.iter().all(named),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -326,8 +356,24 @@ impl Schema {
         self.relation(PUBLIC, name)
     }
 
+    /// Whether a request may ask for this time zone.
+    pub fn has_timezone(&self, name: &str) -> bool {
+        match self.engine {
+            Engine::Sqlite => super::types::is_zone(name),
+            Engine::Postgres => self.timezones.contains(name),
+        }
+    }
+
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
         self.relations.get(schema)?.get(name)
+    }
+
+    /// The SQL functions of a name that a request can call.
+    pub fn overloads(&self, schema: &str, name: &str) -> impl Iterator<Item = &Arc<Function>> {
+        let functions = self.functions.get(schema);
+        let found = functions.and_then(|functions| functions.get(name));
+        let overloads = found.into_iter().flatten();
+        overloads.filter(|function| function.is_callable())
     }
 
     /// The tables (no views) of schema `public`, in order of name.

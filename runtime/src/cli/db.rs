@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::client::{Client, refusal};
 use super::project::Project;
-use super::{AppArgs, Report, db_register, schema_diff, serve};
+use super::{AppArgs, Report, db_move, db_register, schema_diff, serve};
 use crate::config::Config;
 use crate::functions::App;
 use crate::functions::bundle::{self, MIGRATIONS, SEED};
@@ -47,6 +47,14 @@ pub enum Db {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
+    /// Move an app's data from its SQLite file to a PostgreSQL server, while it is served.
+    Move {
+        /// The server, as who may make databases there: postgres://user:password@host/postgres.
+        #[arg(long, env = "PUMICE_MOVE_TO", hide_env_values = true)]
+        to: String,
+        #[command(flatten)]
+        app: AppArgs,
+    },
     /// Make a PostgreSQL database that somebody else keeps the app's.
     #[command(visible_alias = "regdb")]
     Register {
@@ -70,6 +78,7 @@ pub async fn run(command: Db, report: &Report) -> anyhow::Result<ExitCode> {
         Db::Reset { folder, yes } => reset(&Folder::open(&folder)?, yes, report).await?,
         Db::Lint { folder } => return lint(&Folder::open(&folder)?, report).await,
         Db::Diff { folder } => diff(&Folder::open(&folder)?, report).await?,
+        Db::Move { to, app } => db_move::run(&to, &app, report).await?,
         Db::Register {
             sql: true,
             login,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Error, log, message, status_and_code, with_headers};
 use crate::body::Body;
+use crate::limits::REASON_BYTES_MAX;
 use crate::request_id::RequestId;
 use crate::services::auth::AuthError;
 
@@ -211,9 +212,7 @@ fn details(fault: &SqlFault) -> Value {
 }
 
 fn reason(text: &str) -> Option<ReasonPhrase> {
-    // A line of a head, not a letter.
-    const BYTES_MAX: usize = 200;
-    if text.len() > BYTES_MAX {
+    if text.len() > REASON_BYTES_MAX {
         return None;
     }
     ReasonPhrase::try_from(text.as_bytes()).ok()

@@ -10,8 +10,8 @@ pub mod statics;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pumice_host_api::data::{DataStore, Settings};
@@ -123,6 +123,11 @@ pub struct App {
     memory: Arc<MemoryBudget>,
     /// One deployment at a time.
     pub deploying: Arc<tokio::sync::Mutex<()>>,
+    /// Held by each job and delivery under way; whoever moves the data waits until none is.
+    pub working: Arc<tokio::sync::RwLock<()>>,
+    /// The same app with its data elsewhere, once that was moved or registered: this one then ends what
+    /// it began.
+    pub successor: OnceLock<Arc<App>>,
 }
 
 /// Who an app is.
@@ -170,6 +175,8 @@ impl App {
                 node.memory_bytes / 2,
             )),
             deploying: Arc::default(),
+            working: Arc::default(),
+            successor: OnceLock::new(),
         }
     }
 
@@ -192,6 +199,8 @@ impl App {
             egress: self.egress.clone(),
             memory: self.memory.clone(),
             deploying: self.deploying.clone(),
+            working: Arc::default(),
+            successor: OnceLock::new(),
         }
     }
 

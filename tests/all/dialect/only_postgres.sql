@@ -20,6 +20,12 @@ create function as_json() returns jsonb language sql immutable as $$ select '{"b
 create function sum_all(variadic n integer[]) returns bigint language sql immutable as 'select sum(x) from unnest(n) x';
 create function takes_array(n integer[]) returns integer language sql immutable as 'select cardinality(n)';
 create function whole(json) returns json language sql immutable as 'select $1';
+create function one_text(text) returns text language sql immutable as 'select $1';
+create function one_number(integer) returns integer language sql immutable as 'select $1';
+create function by_kind(integer) returns text language sql immutable as $$ select 'integer' $$;
+create function by_kind(text) returns text language sql immutable as $$ select 'text' $$;
+create function done() returns void language sql as '';
+create function done(a integer) returns text language sql immutable as $$ select 'integer' $$;
 create function pick(a integer) returns text language sql immutable as $$ select 'integer' $$;
 create function pick(b text) returns text language sql immutable as $$ select 'text' $$;
 create function same(a integer) returns text language sql immutable as $$ select 'integer' $$;

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sqlparser::ast::{Expr, Ident, visit_expressions, visit_expressions_mut};
 
-use super::Refusal;
 use super::access::{self, Access, Grants};
 use super::domain::DomainDef;
 use super::names;
 use super::rows::Output;
 use super::translate::parse_expr;
 use super::view::ViewDef;
+use super::{Refusal, sql};
 use crate::data::schema::{PUBLIC, Source};
 use crate::data::{Check, Column, Enum, ForeignKey, Key, Kind, Name, Schema, Table, Type};
 
@@ -136,6 +136,9 @@ impl Catalog {
         for table in self.tables.values() {
             let mut shown = table.described();
             shown.policies = table.access.described(self, table);
+            for (column, shown) in table.columns.iter().zip(&mut shown.columns) {
+                shown.computed = sql::computed(self, table, column).ok().flatten();
+            }
             schema.add(shown);
         }
         for view in self.views.values() {
@@ -443,6 +446,7 @@ impl ColumnDef {
                 self.fill,
                 Some(Fill::Computed(_) | Fill::Sequence { always: true, .. })
             ),
+            computed: None,
             comment: self.comment.clone(),
         }
     }

@@ -156,9 +156,9 @@ impl Work {
             }
         }
         if !updates.is_empty() {
-            self.run(["pragma defer_foreign_keys = on".to_owned()]);
+            self.run([sql::DEFER_FOREIGN_KEYS.to_owned()]);
             self.run(updates);
-            self.run(["pragma defer_foreign_keys = off".to_owned()]);
+            self.run([sql::CHECK_FOREIGN_KEYS.to_owned()]);
         }
         let after = self.catalog.clone();
         for (name, table) in &after.tables {

@@ -44,7 +44,7 @@ pub fn lint(applied: &[Applied], files: &[MigrationFile], seed: Option<&str>) ->
         let mut faults = Vec::new();
         let after = translate_all(&file.source, &path, catalog.clone(), &mut faults);
         for statement in split(&file.source).unwrap_or_default() {
-            let Some(name) = created(statement.source) else {
+            let Some((_, name)) = created(statement.source) else {
                 continue;
             };
             let wrong = faults.iter().any(|fault| fault.line == statement.line);

@@ -33,6 +33,7 @@ mod table;
 mod translate;
 mod types;
 mod view;
+mod writable;
 mod write;
 
 #[cfg(test)]

@@ -9,6 +9,11 @@ use super::expr::{Place, Scope};
 use super::translate::parse_expr;
 use crate::data::{Type, Value};
 
+/// Until the transaction ends, or [`CHECK_FOREIGN_KEYS`].
+pub const DEFER_FOREIGN_KEYS: &str = "pragma defer_foreign_keys = on";
+
+pub const CHECK_FOREIGN_KEYS: &str = "pragma defer_foreign_keys = off";
+
 /// An identifier in quotes.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -88,8 +93,8 @@ pub fn column(catalog: &Catalog, table: &TableDef, column: &ColumnDef) -> Result
                 let _ = write!(text, " default ({value})");
             }
         }
-        Some(Fill::Computed(expr)) => {
-            let value = scope(Place::Stored).assigned(&parse_expr(expr)?, &column.ty)?;
+        Some(Fill::Computed(_)) => {
+            let value = computed(catalog, table, column)?.unwrap_or_default();
             let _ = write!(text, " generated always as ({value}) stored");
         }
         Some(Fill::Sequence { .. }) => {
@@ -101,6 +106,25 @@ pub fn column(catalog: &Catalog, table: &TableDef, column: &ColumnDef) -> Result
         }
     }
     Ok(text)
+}
+
+/// What computes a generated column.
+pub fn computed(
+    catalog: &Catalog,
+    table: &TableDef,
+    column: &ColumnDef,
+) -> Result<Option<String>, Refusal> {
+    let Some(Fill::Computed(expr)) = &column.fill else {
+        return Ok(None);
+    };
+    let scope = Scope {
+        catalog,
+        table: &table.name,
+        columns: &table.columns,
+        place: Place::Stored,
+        rows: None,
+    };
+    scope.assigned(&parse_expr(expr)?, &column.ty).map(Some)
 }
 
 fn constraint(

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    CommentObject, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement as Ast,
-    UserDefinedTypeRepresentation,
+    CommentObject, Expr, Ident, ObjectName, ObjectNamePart, ObjectType, SchemaName,
+    Statement as Ast, UserDefinedTypeRepresentation,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
@@ -19,6 +19,7 @@ use super::enums::is_enum;
 use super::names;
 use super::split::{Statement, split};
 use super::{DdlFault, Refusal, Step, Translated, alter, sql, table, view, write};
+use crate::data::schema::PUBLIC;
 
 /// Words and signs between two commas or parentheses: bounds how deep an expression can become, as
 /// each level takes one of them and recursion over it takes stack.
@@ -131,18 +132,25 @@ pub fn parse_expr(text: &str) -> Result<Expr, Refusal> {
         .map_err(|error| Refusal::wrong(error.to_string()))
 }
 
-/// The table or view of `public` that a statement creates, if it is of that kind.
-pub fn created(source: &str) -> Option<String> {
+/// The schema and the name of the table or view that a statement creates, if it is of that kind.
+pub fn created(source: &str) -> Option<(String, String)> {
     let name = match parse(source).ok()? {
         Parsed::Ast(Ast::CreateTable(table)) => table.name,
         Parsed::Ast(Ast::CreateView(view)) => view.name,
         _ => return None,
     };
-    let last = name.0.last()?.as_ident()?;
-    Some(match last.quote_style {
-        Some(_) => last.value.clone(),
-        None => last.value.to_lowercase(),
-    })
+    let folded = |part: &ObjectNamePart| {
+        let ident = part.as_ident()?;
+        Some(match ident.quote_style {
+            Some(_) => ident.value.clone(),
+            None => ident.value.to_lowercase(),
+        })
+    };
+    match &name.0[..] {
+        [name] => Some((PUBLIC.to_owned(), folded(name)?)),
+        [.., schema, name] => Some((folded(schema)?, folded(name)?)),
+        [] => None,
+    }
 }
 
 /// A statement taken apart.

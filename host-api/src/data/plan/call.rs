@@ -10,7 +10,7 @@ use super::super::query::{Preferences, Query};
 use super::super::schema::{Argument, Function, Returns};
 use super::super::{DataError, SqlFault};
 use super::expr::{Level, no_column};
-use super::read::Planner;
+use super::read::{BIGINT_MAX, Planner};
 use super::tree::{Shape, Tree};
 use super::{Arguments, CallPlan, Scope, Source, faults};
 
@@ -77,6 +77,8 @@ pub fn call(
         Returns::Record(_) => Some(Shape::Record(function.clone())),
     };
     let mut tree = Tree::of(query)?;
+    let limit = tree.limit.map_or(rows_max, |limit| limit.min(rows_max));
+    let offset = tree.offset.map(|offset| offset.min(BIGINT_MAX));
     let node = match shape {
         None => {
             unread(&function, &tree)?;
@@ -97,7 +99,8 @@ pub fn call(
         node,
         preferences,
         read_only,
-        rows_max,
+        limit,
+        offset,
     })
 }
 
@@ -137,16 +140,14 @@ fn choose(
     given: &Given,
     read_only: bool,
 ) -> Result<(Arc<Function>, bool), DataError> {
-    let functions = scope.schema.functions.get(space);
-    let overloads = functions.and_then(|functions| functions.get(name));
-    let overloads = overloads.map_or(&[][..], Vec::as_slice);
+    let overloads: Vec<&Arc<Function>> = scope.schema.overloads(space, name).collect();
     let keys: BTreeSet<&str> = match given {
         Given::Json { values, .. } => values.iter().map(|(key, _)| &**key).collect(),
         Given::Text(values) => values.iter().map(|(key, _)| &**key).collect(),
         Given::Whole(..) => BTreeSet::new(),
     };
     let (mut fitting, mut taking_all) = (Vec::new(), Vec::new());
-    for function in overloads {
+    for &function in &overloads {
         if fits(&function.arguments, &keys, given) {
             fitting.push(function);
         } else if !read_only && takes_all(&function.arguments, given) {
@@ -154,19 +155,21 @@ fn choose(
         }
     }
     match (fitting.as_slice(), taking_all.as_slice()) {
-        ([one], _) => Ok(((*one).clone(), false)),
+        // An argument without a name is the whole body, though its key was the empty one.
+        ([one], _) => Ok(((*one).clone(), keys.contains("") && !read_only)),
         ([], [one]) => Ok(((*one).clone(), true)),
         ([], []) => {
             let keys: Vec<&str> = keys.into_iter().collect();
-            let known = functions.into_iter().flat_map(|all| all.keys());
-            let known = known.map(String::as_str);
+            let functions = scope.schema.functions.get(space).into_iter().flatten();
+            let known = functions.filter(|(_, all)| all.iter().any(|one| one.is_callable()));
+            let known = known.map(|(name, _)| name.as_str());
             Err(no_function(
                 (space, name),
                 &keys,
                 given,
                 read_only,
                 known,
-                overloads,
+                &overloads,
             ))
         }
         ([], several) | (several, _) => Err(several_functions(several)),
@@ -248,7 +251,7 @@ fn no_function<'a>(
     given: &Given,
     read_only: bool,
     known: impl Iterator<Item = &'a str>,
-    overloads: &[Arc<Function>],
+    overloads: &[&Arc<Function>],
 ) -> DataError {
     let list = keys.join(", ");
     let (shown, searched) = match (given, keys) {

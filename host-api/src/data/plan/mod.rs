@@ -218,7 +218,9 @@ pub struct CallPlan {
     pub preferences: Preferences,
     /// The request may not write: `GET`, `HEAD`.
     pub read_only: bool,
-    pub rows_max: u64,
+    /// Of a set of scalars, which has no node: how many, and from which on.
+    pub limit: u64,
+    pub offset: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

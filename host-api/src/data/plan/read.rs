@@ -16,7 +16,10 @@ use super::{
 };
 
 /// The largest number that limit and offset may be in SQL.
-const BIGINT_MAX: u64 = i64::MAX as u64;
+pub(super) const BIGINT_MAX: u64 = i64::MAX as u64;
+
+/// The name under which rows are counted.
+const COUNT: &str = "count";
 
 /// Plans a read of a table or view.
 ///
@@ -80,6 +83,8 @@ pub(super) struct Planner<'a> {
     rows_max: Option<u64>,
     alias: u32,
     nodes: usize,
+    /// Where the aliases of spread relations begin: the relation above, its key, and the alias before.
+    spread: Vec<(u32, String, u32)>,
 }
 
 /// An output whose aggregate is not yet applied: inside a spread it belongs to the outer level.
@@ -97,6 +102,7 @@ impl<'a> Planner<'a> {
             rows_max,
             alias: 0,
             nodes: 0,
+            spread: Vec::new(),
         }
     }
 
@@ -254,7 +260,7 @@ impl<'a> Planner<'a> {
             node.groups = Some(plain.filter_map(|member| member.of.clone()).collect());
         }
         node.outputs = members.into_iter().map(Member::output).collect();
-        node.orders = self.orders(tree, level)?;
+        node.orders = self.orders(tree, level, node.groups.is_some())?;
         if let Some(groups) = &node.groups {
             level.grouped(groups, &node.orders)?;
         }
@@ -271,9 +277,26 @@ impl<'a> Planner<'a> {
                     let cast = cast.as_deref();
                     let cast = cast.map(|cast| self.cast(cast)).transpose()?;
                     members.push(Member {
-                        key: alias.clone().unwrap_or_else(|| "count".to_owned()),
+                        key: alias.clone().unwrap_or_else(|| COUNT.to_owned()),
                         of: None,
                         aggregate: Some((AggregateFunction::Count, cast)),
+                    });
+                }
+                // `comments(count)`: how many rows, where no column is called so. PostgreSQL reads the
+                // column of a row that has none as a call, so the dialect has it without aggregates.
+                Item::Field {
+                    field,
+                    alias,
+                    cast: None,
+                    aggregate: None,
+                } if field.name == COUNT
+                    && field.path.is_empty()
+                    && self.field(field, level).is_err() =>
+                {
+                    members.push(Member {
+                        key: alias.clone().unwrap_or_else(|| COUNT.to_owned()),
+                        of: None,
+                        aggregate: Some((AggregateFunction::Count, None)),
                     });
                 }
                 Item::Field {
@@ -335,6 +358,10 @@ impl<'a> Planner<'a> {
             .clone()
             .expect("a tree is resolved before it is planned");
         let to_one = relationship.to_one();
+        if relation.spread {
+            let place = (parent.alias, child.key().to_owned(), self.alias);
+            self.spread.push(place);
+        }
         let (mut node, level) = self.embed(child, parent)?;
         if !relation.spread {
             self.finish(&mut node, child, &level)?;
@@ -348,7 +375,7 @@ impl<'a> Planner<'a> {
             }));
             return Ok(());
         }
-        node.orders = self.orders(child, &level)?;
+        node.orders = self.orders(child, &level, false)?;
         let inside = self.members(child, &level)?;
         self.spend(inside.len())?;
         for member in inside {
@@ -378,7 +405,14 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn orders(&mut self, tree: &Tree<'_>, level: &Level) -> Result<Vec<Order>, DataError> {
+    /// With `grouped`, a column of a spread relation is the very expression that rows are grouped by:
+    /// PostgreSQL compares them with their aliases.
+    fn orders(
+        &mut self,
+        tree: &Tree<'_>,
+        level: &Level,
+        grouped: bool,
+    ) -> Result<Vec<Order>, DataError> {
         let mut orders = Vec::new();
         for order in &tree.orders {
             let expr = match &order.term {
@@ -392,7 +426,14 @@ impl<'a> Planner<'a> {
                     if !to_one {
                         return Err(faults::related_order(level.shape.name(), name));
                     }
+                    let last = self.alias;
+                    let mut spread = self.spread.iter();
+                    let same = spread.find(|(of, key, _)| *of == level.alias && *key == *name);
+                    if let (true, Some((_, _, before))) = (grouped, same) {
+                        self.alias = *before;
+                    }
                     let (mut node, inside) = self.embed(child, level)?;
+                    self.alias = self.alias.max(last);
                     node.outputs = vec![Output {
                         key: field.name.clone(),
                         expr: self.field(field, &inside)?,
@@ -487,7 +528,7 @@ fn label(function: AggregateFunction) -> &'static str {
         AggregateFunction::Avg => "avg",
         AggregateFunction::Max => "max",
         AggregateFunction::Min => "min",
-        AggregateFunction::Count => "count",
+        AggregateFunction::Count => COUNT,
     }
 }
 

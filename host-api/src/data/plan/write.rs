@@ -284,10 +284,15 @@ fn writable(
         Writing::Delete => (view.deletable, "delete from", "DELETE", "deleting from"),
     };
     if !open {
+        let name = view.closed.as_ref().map_or(name, |closed| &closed.view);
         let fault = SqlFault::new("55000", format!("cannot {refused} view \"{name}\"")).hint(format!(
             "To enable {doing} the view, provide an INSTEAD OF {way} trigger or an unconditional ON {way} DO INSTEAD rule."
         ));
-        return Err(fault.into());
+        return Err(match &view.closed {
+            Some(closed) => fault.details(&closed.why),
+            None => fault,
+        }
+        .into());
     }
     let computed = columns
         .iter()

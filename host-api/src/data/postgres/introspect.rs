@@ -187,6 +187,7 @@ fn table(raw: RawTable, enums: &Enums, lineage: &Lineage) -> Table {
                 deletable: raw.events & DELETABLE != 0,
                 definition: None,
                 invoker: raw.invoker,
+                closed: None,
             }),
         },
         grants: grants(&raw),
@@ -210,6 +211,7 @@ fn table(raw: RawTable, enums: &Enums, lineage: &Lineage) -> Table {
             not_null: column.not_null,
             has_default: column.default,
             generated_always: column.generated,
+            computed: None,
             comment: column.comment,
         });
     }

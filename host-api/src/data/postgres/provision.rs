@@ -65,12 +65,12 @@ impl Names {
 
 impl Cluster {
     /// Connects as the administrator that `url` names, and makes the roles all apps share if they are
-    /// missing. `connections_max` is for all apps of this node together.
+    /// missing. Its apps take their connections from `connections`.
     ///
     /// # Errors
     /// [`DataError::Unavailable`] when the server does not let us in; [`DataError::Internal`], naming the
     /// fix, when it is too old or the administrator may not make databases and roles.
-    pub async fn connect(url: &str, connections_max: u32) -> Result<Cluster, DataError> {
+    pub async fn connect(url: &str, connections: &Connections) -> Result<Cluster, DataError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| {
             // Not the parser's words: they may quote the password.
             DataError::Internal(
@@ -83,7 +83,7 @@ impl Cluster {
             options: options
                 .application_name("pumice")
                 .disable_statement_logging(),
-            pool: Pool::new(connections_max),
+            pool: Arc::clone(&connections.0),
             timezones: Timezones::default(),
             administrators: Arc::new(Semaphore::new(ADMINISTRATORS_MAX)),
         };
@@ -133,6 +133,39 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether there is a database that is called as the app's would be.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn has_app(&self, app: AppId) -> Result<bool, DataError> {
+        let (mut admin, names) = (self.administrator().await?, Names::of(app));
+        let found = admin.exists(sql::DATABASE_EXISTS, &names.database).await?;
+        admin.close().await;
+        Ok(found)
+    }
+
+    /// Where the app's database is or would be, without a password.
+    pub fn address_of(&self, app: AppId) -> String {
+        format!(
+            "postgres://{}:{}/{}",
+            self.options.get_host(),
+            self.options.get_port(),
+            Names::of(app).database
+        )
+    }
+
+    /// Whether `url` names the server that this is connected to.
+    pub fn is_at(&self, url: &str) -> bool {
+        let place = |options: &PgConnectOptions| {
+            (
+                options.get_host().to_owned(),
+                options.get_port(),
+                options.get_socket().cloned(),
+            )
+        };
+        PgConnectOptions::from_str(url).is_ok_and(|other| place(&other) == place(&self.options))
+    }
+
     /// Takes the app's database and roles away, whoever is connected. Without them nothing happens.
     ///
     /// # Errors
@@ -166,11 +199,6 @@ impl Cluster {
             timezones: Arc::clone(&self.timezones),
             external: false,
         }
-    }
-
-    /// The node's connections, for apps whose databases are elsewhere.
-    pub fn connections(&self) -> Connections {
-        Connections(Arc::clone(&self.pool))
     }
 
     /// Whether the app's database is as [`create_app`](Self::create_app) made it but for tables of ours
@@ -414,6 +442,11 @@ struct Relation {
 }
 
 impl Relation {
+    /// Whether it has this schema and this name.
+    fn is(&self, (schema, name): &(String, String)) -> bool {
+        self.schema.as_str() == schema && self.name.as_str() == name
+    }
+
     fn path(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
@@ -434,6 +467,11 @@ async fn relations(connection: &mut PgConnection) -> Result<Vec<Relation>, DataE
 }
 
 impl OwnerTx {
+    /// For statements of ours that answer rows.
+    pub(in crate::data) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.owner.connection
+    }
+
     /// Runs one statement, which stands at `line` of `file`, as it is.
     ///
     /// # Errors
@@ -474,15 +512,19 @@ impl OwnerTx {
     ///
     /// # Errors
     /// PostgreSQL's own; [`DataError::Unavailable`].
-    pub async fn open(&mut self, name: &str) -> Result<(), DataError> {
+    pub async fn open(&mut self, made: &(String, String)) -> Result<(), DataError> {
         let connection = &mut self.owner.connection;
         let found = relations(connection)
             .await?
             .into_iter()
-            .find(|relation| relation.schema.as_str() == PUBLIC && relation.name.as_str() == name);
+            .find(|relation| relation.is(made));
         if let Some(relation) = found {
+            let (schema, path) = (relation.schema.to_string(), relation.path());
             if !relation.view {
-                run(connection, sql::open_table(&relation.path())).await?;
+                run(connection, sql::open_table(&schema, &path)).await?;
+            }
+            if relation.schema.as_str() != PUBLIC {
+                run(connection, sql::serve(&schema, &path)).await?;
             }
             self.before.insert(relation.id);
         }
@@ -497,7 +539,7 @@ impl OwnerTx {
     ///
     /// # Errors
     /// PostgreSQL's own; [`DataError::Unavailable`].
-    pub async fn harden(&mut self, views: &[String]) -> Result<(), DataError> {
+    pub async fn harden(&mut self, views: &[(String, String)]) -> Result<(), DataError> {
         let connection = &mut self.owner.connection;
         let bypasses: bool = sqlx::query(sql::SERVICE_ROLE_BYPASSES)
             .fetch_one(&mut *connection)
@@ -509,8 +551,7 @@ impl OwnerTx {
             let path = relation.path();
             if relation.view {
                 // One that is made again has lost what it was told before.
-                let again = public && views.iter().any(|view| view == relation.name.as_str());
-                if new || again {
+                if new || views.iter().any(|view| relation.is(view)) {
                     run(connection, sql::ask_as_invoker(&path)).await?;
                 }
             } else if new {

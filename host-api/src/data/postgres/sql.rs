@@ -431,8 +431,11 @@ pub(super) fn enable_policies(table: &str) -> String {
     format!("alter table {table} enable row level security")
 }
 
-pub(super) fn open_table(table: &str) -> String {
-    format!("grant select, insert, update, delete on {table} to anon, authenticated")
+pub(super) fn open_table(schema: &str, table: &str) -> String {
+    format!(
+        "grant usage on schema {schema} to anon, authenticated;\
+         grant select, insert, update, delete on {table} to anon, authenticated"
+    )
 }
 
 /// What `service_role` has by default in `public` only.

@@ -234,7 +234,7 @@ pub struct Preferences {
     pub max_affected: Option<u64>,
     /// Does everything, answers, and undoes it.
     pub rollback: bool,
-    /// One of [`Schema::timezones`](super::Schema::timezones): timestamptz come in this zone.
+    /// One that [`Schema::has_timezone`](super::Schema::has_timezone): timestamptz come in this zone.
     pub timezone: Option<String>,
     /// The database's plan of the request instead of its rows.
     pub explain: Option<Explain>,
@@ -318,6 +318,17 @@ pub struct Rows {
     pub steps: u64,
     /// What a function of PostgreSQL left in `response.status` and `response.headers`.
     pub response: Option<Box<ResponseSettings>>,
+    /// Of a call: what its function returns.
+    pub called: Option<Called>,
+}
+
+/// What an SQL function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    Void,
+    One,
+    /// Any number of rows.
+    Set,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

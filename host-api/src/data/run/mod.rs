@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::plan::{
     Answering, CallPlan, Cells, Condition, DeletePlan, InsertPlan, ReadPlan, UpdatePlan,
 };
-use super::query::{Preferences, Rows};
+use super::query::{Operator, Preferences, Rows};
 use super::schema::Command;
-use super::{DataError, SqlFault, Table, Value};
+use super::{DataError, SqlFault, Table, Type, Value};
 
 /// One piece of work inside a transaction.
 #[derive(Clone, Debug)]
@@ -131,8 +131,8 @@ impl Work {
             Work::Call(plan) if plan.read_only => return None,
             Work::Call(_) => "a volatile function",
             Work::Sql { statement, .. } => {
-                let verb = statement.trim_start().get(..7);
-                if verb.is_some_and(|verb| verb.eq_ignore_ascii_case("select ")) {
+                let verb = statement.split_whitespace().next();
+                if verb.is_some_and(|verb| verb.eq_ignore_ascii_case("select")) {
                     return None;
                 }
                 "a statement"
@@ -230,4 +230,30 @@ fn together(parts: Vec<Rows>) -> Rows {
 pub(crate) fn texts_only(schema: &super::Schema, context: &super::Context, plan: &ReadPlan) {
     let _ = sqlite::text_only(schema, context, plan);
     let _ = postgres::text_only(plan);
+}
+
+/// Whether PostgreSQL has `operator` for a value of this type and an untyped literal.
+///
+/// Source: PostgreSQL 15, `pg_operator`; compared with a server of that version. `like` of bytea is left
+/// out: it is not read as bytea here.
+fn has_operator(operator: Operator, ty: &Type) -> bool {
+    match operator {
+        Operator::Eq
+        | Operator::Neq
+        | Operator::Gt
+        | Operator::Gte
+        | Operator::Lt
+        | Operator::Lte
+        | Operator::IsDistinct => *ty != Type::Json,
+        Operator::Like | Operator::Ilike | Operator::Match | Operator::Imatch => {
+            matches!(ty, Type::Text | Type::Varchar { .. } | Type::Char { .. })
+        }
+        Operator::Contains | Operator::Contained => matches!(ty, Type::Array(_) | Type::Jsonb),
+        Operator::Overlaps => matches!(ty, Type::Array(_)),
+        // Of whole numbers it shifts bits.
+        Operator::StrictlyLeft | Operator::StrictlyRight => {
+            matches!(ty, Type::Smallint | Type::Integer | Type::Bigint)
+        }
+        Operator::NotRightOf | Operator::NotLeftOf | Operator::Adjacent => false,
+    }
 }

@@ -11,12 +11,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use pumice_host_api::data::DataError;
-use pumice_host_api::data::query::{Media, ResponseSettings, Return, Rows, Write};
+use pumice_host_api::data::query::{Called, Media, ResponseSettings, Return, Rows, Write};
 use serde_json::Value;
 
 use super::nulls;
 use super::request::{Parsed, Profile};
-use super::rpc::Called;
 use crate::body::Body;
 use crate::error::Error;
 
@@ -130,19 +129,15 @@ pub fn deleted(parsed: &Parsed<'_>, rows: Rows) -> Result<Response<Body>, Error>
 ///
 /// # Errors
 /// As [`read`] and [`created`].
-pub fn called(
-    parsed: &Parsed<'_>,
-    called: &Called,
-    minimal: bool,
-    rows: Rows,
-) -> Result<Response<Body>, Error> {
+pub fn called(parsed: &Parsed<'_>, minimal: bool, rows: Rows) -> Result<Response<Body>, Error> {
     if let Media::Plan { .. } = parsed.media {
         return Ok(plan(parsed, rows));
     }
     let (status, range) = range(parsed.offset, rows.count, rows.total)?;
-    let mut response = match called.void || minimal {
-        true => nothing(StatusCode::NO_CONTENT),
-        false => full(parsed, status, rows.body, called.set),
+    let mut response = match rows.called {
+        Some(Called::Void) => nothing(StatusCode::NO_CONTENT),
+        _ if minimal => nothing(StatusCode::NO_CONTENT),
+        called => full(parsed, status, rows.body, called == Some(Called::Set)),
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_RANGE, range);

@@ -65,7 +65,8 @@ impl Document<'_> {
         let functions = self.schema.functions.get(self.space);
         for (name, overloads) in functions.into_iter().flatten() {
             // A path has one description: that of the first of its overloads.
-            if let Some(function) = overloads.first() {
+            let mut callable = overloads.iter().filter(|function| function.is_callable());
+            if let Some(function) = callable.next() {
                 paths.insert(format!("/rpc/{name}"), call(function));
             }
         }

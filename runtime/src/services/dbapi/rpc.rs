@@ -1,22 +1,17 @@
 //! Calls of SQL functions, which an app on PostgreSQL may have.
 
+use std::sync::Arc;
+
 use http::{Method, Response};
 use pumice_host_api::data::plan::{Given, WholeType};
 use pumice_host_api::data::query::{Candidate, Query, Return, body};
-use pumice_host_api::data::schema::{Function, Returns, Volatility};
+use pumice_host_api::data::schema::{Function, Volatility};
 use pumice_host_api::data::{DataError, Schema, SqlFault};
 
 use super::request::Asked;
 use super::{Visit, answer};
 use crate::body::Body;
 use crate::error::Error;
-
-/// What answers say of the functions that a call may mean.
-pub struct Called {
-    /// Any number of rows.
-    pub set: bool,
-    pub void: bool,
-}
 
 impl Visit<'_> {
     pub(super) async fn rpc(&self, name: &str, asked: Asked<'_>) -> Result<Response<Body>, Error> {
@@ -33,19 +28,12 @@ impl Visit<'_> {
             .parse(name, &self.store, &self.settings, within, reads)
             .await?;
         let schema = self.store.schema().await?;
-        let overloads = overloads(&schema, &parsed.query);
         let given = if reads {
             let candidates = std::mem::take(&mut parsed.candidates);
-            Given::Text(arguments(candidates, overloads, &mut parsed.query))
+            let overloads = overloads(&schema, &parsed.query);
+            Given::Text(arguments(candidates, &overloads, &mut parsed.query))
         } else {
             given(asked.content_type(), asked.body.bytes().await?.into())?
-        };
-        let called = Called {
-            set: overloads.iter().any(|function| function.set),
-            void: !overloads.is_empty()
-                && overloads
-                    .iter()
-                    .all(|function| function.returns == Returns::Void),
         };
         let rows = self
             .store
@@ -60,7 +48,7 @@ impl Visit<'_> {
             .await?;
         let head = *asked.method == Method::HEAD;
         let minimal = parsed.prefer.returning == Some(Return::Minimal) && !head;
-        answer::called(&parsed, &called, minimal, rows)
+        answer::called(&parsed, minimal, rows)
     }
 
     async fn rpc_options(&self, name: &str, asked: &Asked<'_>) -> Result<Response<Body>, Error> {
@@ -79,8 +67,7 @@ impl Visit<'_> {
             );
             return Err(DataError::sql("PGRST202", message).into());
         }
-        let volatile =
-            |function: &std::sync::Arc<Function>| function.volatility == Volatility::Volatile;
+        let volatile = |function: &&Arc<Function>| function.volatility == Volatility::Volatile;
         Ok(answer::allow(match overloads.iter().all(volatile) {
             true => "OPTIONS,POST",
             false => "OPTIONS,GET,HEAD,POST",
@@ -88,18 +75,16 @@ impl Visit<'_> {
     }
 }
 
-fn overloads<'s>(schema: &'s Schema, query: &Query) -> &'s [std::sync::Arc<Function>] {
+fn overloads<'s>(schema: &'s Schema, query: &Query) -> Vec<&'s Arc<Function>> {
     let space = query.schema.as_deref().unwrap_or_default();
-    let functions = schema.functions.get(space);
-    let found = functions.and_then(|functions| functions.get(&query.table));
-    found.map_or(&[], Vec::as_slice)
+    schema.overloads(space, &query.table).collect()
 }
 
 /// The arguments among the pairs of a query string; the others become filters of what is returned. A pair
 /// that reads as no filter can only be an argument, though no function takes it.
 fn arguments(
     candidates: Vec<Candidate>,
-    overloads: &[std::sync::Arc<Function>],
+    overloads: &[&Arc<Function>],
     query: &mut Query,
 ) -> Vec<(String, String)> {
     let mut arguments = Vec::new();
@@ -181,7 +166,7 @@ mod tests {
             } = Params::call(pairs).unwrap();
             query.schema = Some("public".to_owned());
             query.table = "add".to_owned();
-            let given = arguments(candidates, overloads(&schema, &query), &mut query);
+            let given = arguments(candidates, &overloads(&schema, &query), &mut query);
             let given: Vec<(&str, &str)> = given
                 .iter()
                 .map(|(key, value)| (&**key, &**value))

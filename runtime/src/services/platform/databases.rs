@@ -1,8 +1,9 @@
 //! Where apps' own databases are made, opened, brought up to date and dropped.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pumice_host_api::AppId;
@@ -25,10 +26,9 @@ pub struct Databases {
     data: PathBuf,
     /// Whether SQLite waits for the disk.
     durable: bool,
-    cluster: Option<Cluster>,
-    connections_max: u32,
-    /// For external databases; the cluster's if there is one, so that all apps share one number.
-    connections: OnceLock<Connections>,
+    /// Of all apps, on this server and on those that others keep.
+    connections: Connections,
+    cluster: ArcSwapOption<Cluster>,
 }
 
 impl Databases {
@@ -42,17 +42,34 @@ impl Databases {
         connections: u32,
         durable: bool,
     ) -> Result<Databases, DataError> {
-        let cluster = match url {
-            Some(DatabaseUrl(url)) => Some(Cluster::connect(url, connections).await?),
-            None => None,
-        };
-        Ok(Databases {
+        let databases = Databases {
             data: data.to_owned(),
             durable,
-            cluster,
-            connections_max: connections,
-            connections: OnceLock::new(),
-        })
+            connections: Connections::new(connections),
+            cluster: ArcSwapOption::empty(),
+        };
+        if let Some(DatabaseUrl(url)) = url {
+            databases.adopt(databases.reach(url).await?);
+        }
+        Ok(databases)
+    }
+
+    /// Connects to a PostgreSQL server.
+    ///
+    /// # Errors
+    /// As [`Databases::open`].
+    pub async fn reach(&self, url: &str) -> Result<Arc<Cluster>, DataError> {
+        Ok(Arc::new(Cluster::connect(url, &self.connections).await?))
+    }
+
+    /// Makes new apps on this server from now on.
+    pub fn adopt(&self, cluster: Arc<Cluster>) {
+        self.cluster.store(Some(cluster));
+    }
+
+    /// Makes new apps on SQLite again.
+    pub fn disconnect(&self) {
+        self.cluster.store(None);
     }
 
     /// Makes the database of a new app: on PostgreSQL if there is one, else a file at its first use.
@@ -64,11 +81,10 @@ impl Databases {
         app: AppId,
         keyring: &Keyring,
     ) -> Result<DatabaseRow, PlatformError> {
-        let Some(cluster) = &self.cluster else {
+        let Some(cluster) = self.cluster.load_full() else {
             return Ok(DatabaseRow::Sqlite);
         };
-        let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        let sealed = keyring.seal(&place(app), password.as_bytes())?;
+        let (password, sealed) = new_password(app, keyring)?;
         cluster.create_app(app, &password).await?;
         Ok(DatabaseRow::Postgres(sealed))
     }
@@ -84,17 +100,7 @@ impl Databases {
         keyring: &Keyring,
     ) -> Result<DataStore, PlatformError> {
         let db = match row {
-            DatabaseRow::Sqlite => {
-                let options = Options {
-                    durable: self.durable,
-                    setup: Some(Arc::new(ddl::register)),
-                    ..Options::default()
-                };
-                Db::Sqlite(Sqlite::new(
-                    app_folder(&self.data, app).join("app.db"),
-                    options,
-                ))
-            }
+            DatabaseRow::Sqlite => Db::Sqlite(self.file(app)),
             DatabaseRow::Postgres(sealed) => {
                 let cluster = self.cluster()?;
                 let password = Self::password(app, sealed, keyring)?;
@@ -103,7 +109,7 @@ impl Databases {
             DatabaseRow::External(sealed) => {
                 let url = Self::opened(&external_place(app), sealed, keyring)?;
                 let external = External::parse(&url)?;
-                Db::Postgres(external.open(app, self.connections()))
+                Db::Postgres(external.open(app, &self.connections))
             }
         };
         Ok(DataStore::new(db))
@@ -133,11 +139,14 @@ impl Databases {
         })
     }
 
-    fn connections(&self) -> &Connections {
-        self.connections.get_or_init(|| match &self.cluster {
-            Some(cluster) => cluster.connections(),
-            None => Connections::new(self.connections_max),
-        })
+    /// An app's SQLite file, whether its data is there or not.
+    pub fn file(&self, app: AppId) -> Sqlite {
+        let options = Options {
+            durable: self.durable,
+            setup: Some(Arc::new(ddl::register)),
+            ..Options::default()
+        };
+        Sqlite::new(app_folder(&self.data, app).join("app.db"), options)
     }
 
     /// Runs the migrations that have not run yet, and says which those were.
@@ -163,7 +172,7 @@ impl Databases {
         }
         let ran = match store.db() {
             Db::Sqlite(sqlite) => migrate::sqlite(sqlite, migrations).await,
-            Db::Postgres(_) => migrate::postgres(self.cluster()?, app, migrations).await,
+            Db::Postgres(_) => migrate::postgres(&*self.cluster()?, app, migrations).await,
         };
         store.forget_schema();
         Ok(ran?)
@@ -186,7 +195,7 @@ impl Databases {
         match store.db() {
             Db::Sqlite(sqlite) => migrate::observe_sqlite(sqlite, subscriptions, jobs).await?,
             Db::Postgres(_) => {
-                migrate::observe_postgres(self.cluster()?, app, subscriptions).await?;
+                migrate::observe_postgres(&*self.cluster()?, app, subscriptions).await?;
             }
         }
         Ok(())
@@ -206,7 +215,7 @@ impl Databases {
         }
         Ok(match store.db() {
             Db::Sqlite(sqlite) => migrate::applied_sqlite(sqlite).await?,
-            Db::Postgres(_) => migrate::applied_postgres(self.cluster()?, app).await?,
+            Db::Postgres(_) => migrate::applied_postgres(&*self.cluster()?, app).await?,
         })
     }
 
@@ -263,7 +272,7 @@ impl Databases {
             files,
             ..Migrations::default()
         };
-        let outcome = match migrate::postgres(cluster, app, migrations).await {
+        let outcome = match migrate::postgres(&cluster, app, migrations).await {
             Ok(_) => {
                 let store = DataStore::new(Db::Postgres(cluster.open_app(app, &password)));
                 store.schema().await.map_err(PlatformError::from)
@@ -298,9 +307,20 @@ impl Databases {
             .map_err(|error| PlatformError::Corrupt(error.utf8_error().to_string()))
     }
 
-    fn cluster(&self) -> Result<&Cluster, PlatformError> {
-        self.cluster.as_ref().ok_or(PlatformError::NoCluster)
+    /// The server that apps' databases are on.
+    ///
+    /// # Errors
+    /// [`PlatformError::NoCluster`].
+    pub fn cluster(&self) -> Result<Arc<Cluster>, PlatformError> {
+        self.cluster.load_full().ok_or(PlatformError::NoCluster)
     }
+}
+
+/// A password of an app's login role, plain and sealed.
+pub fn new_password(app: AppId, keyring: &Keyring) -> Result<(String, Vec<u8>), PlatformError> {
+    let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let sealed = keyring.seal(&place(app), password.as_bytes())?;
+    Ok((password, sealed))
 }
 
 fn place(app: AppId) -> String {

@@ -25,11 +25,14 @@ impl Platform {
     ///
     /// # Errors
     /// [`PlatformError::External`] when it cannot be used, or may be used for too much;
-    /// [`PlatformError::DatabaseUsed`]; [`PlatformError::NotExternal`] when the active revision needs more
-    /// than there is. The app goes on as it was then.
+    /// [`PlatformError::DatabaseUsed`]; [`PlatformError::Moving`]; [`PlatformError::NotExternal`] when the
+    /// active revision needs more than there is. The app goes on as it was then.
     pub async fn register(&self, app: &Arc<App>, url: &str) -> Result<Registered, PlatformError> {
         let external = External::parse(url)?;
+        // At once, not when the move has ended; and again, for one that was broken off and is not cleared away.
+        self.not_moving(app).await?;
         let (_one, app) = self.alone(app).await?;
+        self.not_moving(&app).await?;
         if !app.data.is_external() && !self.databases.is_untouched(app.id, &app.data).await? {
             return Err(PlatformError::DatabaseUsed(app.name.clone()));
         }
@@ -50,7 +53,9 @@ impl Platform {
         }
         (self.hooks)(&registered);
         self.sql.set_database(app.id, &row).await?;
-        self.registry.insert(registered);
+        self.registry.insert(registered.clone());
+        // What wakes the app before is meant for the one that is served.
+        let _ = app.successor.set(registered);
         if let Err(error) = self.databases.drop(app.id, &app.data).await {
             tracing::warn!(app.id = %app.id, %error, "the app's own empty database was not dropped");
         }
@@ -61,5 +66,13 @@ impl Platform {
             database: external.address(),
             cannot: cannot.chain(lacks).collect(),
         })
+    }
+
+    async fn not_moving(&self, app: &App) -> Result<(), PlatformError> {
+        let moves = self.sql.moves().await?;
+        match moves.iter().any(|unfinished| unfinished.app == app.id) {
+            true => Err(PlatformError::Moving(app.name.clone())),
+            false => Ok(()),
+        }
     }
 }

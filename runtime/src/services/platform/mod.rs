@@ -4,6 +4,7 @@
 pub mod databases;
 pub mod external;
 pub mod maintenance;
+mod r#move;
 pub mod routes;
 mod sql;
 
@@ -96,6 +97,27 @@ pub enum PlatformError {
         "the app's database is on PostgreSQL; start the server with the --database-url it was made with"
     )]
     NoCluster,
+    #[error("`{0}` is on PostgreSQL already")]
+    OnPostgres(String),
+    #[error(
+        "this server's apps are on another PostgreSQL server, and a node knows one: name that one, or move the app with a server of its own"
+    )]
+    OtherCluster,
+    #[error(
+        "there is a database `{0}` already; if nobody needs what is in it, drop it there and move the app again"
+    )]
+    DatabaseExists(String),
+    #[error("the PostgreSQL server cannot be used: {0}")]
+    Cluster(String),
+    /// The data is where it was.
+    #[error("nothing was moved: {0}")]
+    Transfer(String),
+    #[error("`{0}` is not being moved")]
+    NoMove(String),
+    #[error(
+        "`{0}` is being moved to PostgreSQL; try again when that has ended, or after a restart if it broke off"
+    )]
+    Moving(String),
     /// A database that cannot be registered. The text names the fix and no password.
     #[error("nothing was registered: {0}")]
     External(#[from] ExternalError),
@@ -146,6 +168,7 @@ pub struct Platform {
     data: PathBuf,
     server: ServerFacts,
     node: limits::Node,
+    moving: r#move::Moving,
 }
 
 /// Called for each app before it is served: gives its data path the app's triggers.
@@ -162,6 +185,8 @@ pub struct Parts {
     pub data: PathBuf,
     pub server: ServerFacts,
     pub node: limits::Node,
+    /// After which step of a move the process ends, in a test.
+    pub move_abort: Option<u32>,
 }
 
 impl From<MigrateError> for PlatformError {
@@ -197,6 +222,7 @@ impl Platform {
             data,
             server,
             node,
+            move_abort,
         } = parts;
         let sql = Sql::open(&data.join("system.db")).await?;
         let platform = Platform {
@@ -210,7 +236,10 @@ impl Platform {
             data,
             server,
             node,
+            moving: r#move::Moving::new(move_abort),
         };
+        platform.find_cluster().await?;
+        platform.end_moves().await?;
         platform.load().await?;
         Ok(platform)
     }

@@ -34,6 +34,7 @@ pub fn table(name: &str, columns: &[&str]) -> Table {
             has_default: false,
             default: None,
             generated_always: false,
+            computed: None,
             comment: None,
             source: source.map(|(table, column)| Source {
                 schema: "public".to_owned(),
@@ -104,6 +105,7 @@ pub fn view(mut table: Table, writable: bool, reads: &[&str]) -> Table {
         deletable: writable,
         definition: Some(Template(pieces.collect())),
         invoker: true,
+        closed: None,
     });
     table
 }

@@ -10,7 +10,7 @@ use self::sql::{Statement, Target};
 use super::{Asked, OldRow, Work, changed_meanwhile, expected, key_of, same_columns, writes_alike};
 use crate::data::plan::{Answering, CallPlan, InsertPlan, Node, ReadPlan};
 use crate::data::postgres::{PgTx, Surroundings};
-use crate::data::query::{Count, Format, Preferences, ResponseSettings, Rows};
+use crate::data::query::{Called, Count, Format, Preferences, ResponseSettings, Rows};
 use crate::data::schema::{PUBLIC, Returns};
 use crate::data::{ANSWER_BYTES_MAX, DataError, Schema, Settings, Table};
 
@@ -266,6 +266,11 @@ async fn call(tx: &mut PgTx, plan: &CallPlan) -> Result<Rows, DataError> {
             None => None,
         },
         response: (response != ResponseSettings::default()).then(|| Box::new(response)),
+        called: Some(match plan.function.returns {
+            _ if set => Called::Set,
+            Returns::Void => Called::Void,
+            _ => Called::One,
+        }),
         ..Rows::default()
     };
     expected(rows, if set { count } else { 0 }, wanted)

@@ -12,15 +12,15 @@ use crate::data::plan::{
 };
 use crate::data::query::Rows;
 use crate::data::schema::{Columns, Command, Privileges};
-use crate::data::sqlite::errors::explain;
 use crate::data::sqlite_ffi::Row;
 use crate::data::{DataError, Kind, Table, Type, Value, ValueRef};
 
 use super::answer::Answer;
-use super::rules::{conflict_key, generated, not_null, only_once};
+use super::broken::Attempt;
+use super::rules::{conflict_key, generated, null_number, only_once};
 use super::sql::Statement;
 use super::sql::policies::Check;
-use super::sql::write::{Cell, DEFAULT, Reach, Returned, Target, Which};
+use super::sql::write::{Cell, Reach, Returned, Target, Which};
 use super::{OldRow, Runner};
 use crate::data::run::{changed_meanwhile, key_of};
 
@@ -162,7 +162,7 @@ impl<'a> Runner<'a> {
                 for ((_, json), column) in cells.iter().filter(wrote).zip(&columns) {
                     let column = &table.columns[*column];
                     let value = match json {
-                        Some(json) => column.ty.from_json(json)?,
+                        Some(json) => column.from_json(json)?,
                         None => Value::Null,
                     };
                     args.push(value);
@@ -170,7 +170,12 @@ impl<'a> Runner<'a> {
                 if bound && conflict.is_some() {
                     self.proposed(target, &columns, &args, &checks)?;
                 }
-                not_null(table, &columns, &args)?;
+                if null_number(table, &columns, &args) {
+                    if bound {
+                        self.proposed(target, &columns, &args, &checks)?;
+                    }
+                    return Err(self.null_refused(target, &columns, &args)?);
+                }
                 let mut existing = None;
                 if let Some(conflict) = merge {
                     only_once(conflict, &columns, &args, &mut met)?;
@@ -181,7 +186,11 @@ impl<'a> Runner<'a> {
                 }
                 statement.args = args;
                 let before = written.count;
-                let outcome = self.change(&statement, &mut written, Some(&columns));
+                let attempt = Attempt::Insert {
+                    columns: &columns,
+                    met: existing.map(|rowid| (rowid, &defaults[..])),
+                };
+                let outcome = self.change(&statement, &mut written, &attempt);
                 let args = std::mem::take(&mut statement.args);
                 if let Err(error) = outcome {
                     if bound && is_constraint(&error) {
@@ -223,7 +232,8 @@ impl<'a> Runner<'a> {
             reads: reads(&plan.conditions, &plan.answer),
         };
         let which = Which::Conditions(&plan.conditions, reach);
-        let statement = self.updating(target, &plan.cells, which, written.returned())?;
+        let cells = self.cells(target, &plan.cells)?;
+        let statement = self.updating(target, &cells, which, written.returned())?;
         if let Some(how) = plan.answer.preferences.explain {
             return Ok((self.explain(&statement, how)?, None));
         }
@@ -231,11 +241,14 @@ impl<'a> Runner<'a> {
             true => self.checks(target, Command::Update, reach.reads)?,
             false => Vec::new(),
         };
-        if let Err(error) = self.change(&statement, &mut written, None) {
+        let attempt = Attempt::Update {
+            cells: &cells,
+            which,
+        };
+        if let Err(error) = self.change(&statement, &mut written, &attempt) {
             if bound && is_constraint(&error) {
                 for check in &checks {
-                    let cells = self.cells(target, &plan.cells)?;
-                    self.would_meet(target, cells, Some(which), check)?;
+                    self.would_meet(target, cells.clone(), Some(which), check)?;
                 }
             }
             return Err(error);
@@ -276,7 +289,8 @@ impl<'a> Runner<'a> {
                 if let Some(how) = plan.answer.preferences.explain {
                     return Ok((self.explain(&statement, how)?, None));
                 }
-                self.change(&statement, &mut written, None)?;
+                let attempt = Attempt::Delete { which };
+                self.change(&statement, &mut written, &attempt)?;
             }
         }
         written.end(&plan.answer)
@@ -302,8 +316,13 @@ impl<'a> Runner<'a> {
             }
             let values = of_key(key, old);
             let which = Which::Key(key, &values, Some(Command::Update));
-            let statement = self.updating(target, cells, which, written.returned())?;
-            self.change(&statement, &mut written, None)?;
+            let cells = self.cells(target, cells)?;
+            let statement = self.updating(target, &cells, which, written.returned())?;
+            let attempt = Attempt::Update {
+                cells: &cells,
+                which,
+            };
+            self.change(&statement, &mut written, &attempt)?;
         }
         if bound {
             let checks = self.checks(target, Command::Update, true)?;
@@ -343,7 +362,7 @@ impl<'a> Runner<'a> {
                 })?;
             } else {
                 statement.delete(target, which, written.returned())?;
-                self.change(&statement, &mut written, None)?;
+                self.change(&statement, &mut written, &Attempt::Delete { which })?;
             }
         }
         if let (Some(node), None) = (written.node, &written.plain) {
@@ -367,57 +386,30 @@ impl<'a> Runner<'a> {
             rowid: false,
             outputs: None,
         };
-        statement.delete(target, Which::Rowids(&rows), nothing)?;
+        let which = Which::Rowids(&rows);
+        statement.delete(target, which, nothing)?;
         let changes = self
             .connection
             .execute(&statement.text, &statement.args)
-            .map_err(|error| {
-                explain(
-                    error,
-                    self.connection,
-                    self.schema,
-                    Some(target.table),
-                    None,
-                )
-            })?;
+            .map_err(|error| self.refused(error, target, &Attempt::Delete { which }, &statement))?;
         written.count += changes.rows;
         Ok(())
     }
 }
 
 impl<'a> Runner<'a> {
-    /// Runs a statement that writes. `columns` are those of its arguments, when it inserts.
+    /// Runs a statement that writes.
     fn change(
         &self,
         statement: &Statement<'_>,
         written: &mut Written<'a>,
-        columns: Option<&[usize]>,
+        attempt: &Attempt<'_>,
     ) -> Result<(), DataError> {
         let outcome = self
             .connection
             .query(&statement.text, &statement.args, |row| written.row(&row));
-        let changes = outcome.map_err(|error| {
-            let row: Option<Vec<(usize, Value)>> = columns.map(|columns| {
-                let args = statement.args.iter().cloned();
-                columns.iter().copied().zip(args).collect()
-            });
-            let table = written.target.table;
-            let bound = written.target.rights.bound(table);
-            match explain(
-                error,
-                self.connection,
-                self.schema,
-                Some(table),
-                row.as_deref(),
-            ) {
-                // As on PostgreSQL: the details could tell of rows that a policy hides.
-                DataError::Sql(mut fault) if bound => {
-                    fault.details = None;
-                    DataError::Sql(fault)
-                }
-                error => error,
-            }
-        })?;
+        let changes =
+            outcome.map_err(|error| self.refused(error, written.target, attempt, statement))?;
         written.count += changes.rows;
         Ok(())
     }
@@ -425,24 +417,22 @@ impl<'a> Runner<'a> {
     fn updating<'s>(
         &self,
         target: Target<'s>,
-        cells: &Cells,
+        cells: &[(usize, Cell)],
         which: Which<'s>,
         returned: Returned<'s>,
     ) -> Result<Statement<'s>, DataError>
     where
         'a: 's,
     {
-        let cells = self.cells(target, cells)?;
         let columns: Vec<usize> = cells.iter().map(|(column, _)| *column).collect();
         self.may_write(target, &columns, |privileges| &privileges.update)?;
-        for (column, cell) in &cells {
-            if let Cell::Value(value) = cell {
+        for (column, cell) in cells {
+            if let Cell::Value(_) = cell {
                 generated(target.table, [*column].into_iter(), false)?;
-                not_null(target.table, &[*column], std::slice::from_ref(value))?;
             }
         }
         let mut statement = Statement::new(self.rights);
-        statement.update(target, cells, which, returned)?;
+        statement.update(target, cells.to_vec(), which, returned)?;
         Ok(statement)
     }
 
@@ -452,26 +442,12 @@ impl<'a> Runner<'a> {
         for (column, json) in cells {
             let column = target.column(*column)?;
             let cell = match json {
-                Some(json) => Cell::Value(target.table.columns[column].ty.from_json(json)?),
+                Some(json) => Cell::Value(target.table.columns[column].from_json(json)?),
                 None => Cell::Default(self.default(target.table, column)?),
             };
             stored.push((column, cell));
         }
         Ok(stored)
-    }
-
-    /// SQLite text of a column's default; `null` when it has none.
-    fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
-        let names = [&table.name, &table.columns[column].name];
-        let args = names.map(|name| Value::Text(name.as_str().to_owned()));
-        let mut text = None;
-        self.connection.query(DEFAULT, &args, |row| {
-            if let ValueRef::Text(default) = row.get(0) {
-                text = Some(default.to_owned());
-            }
-            Ok(())
-        })?;
-        Ok(text.unwrap_or_else(|| "null".to_owned()))
     }
 
     /// What rows have to meet that `command` has written; with `reads` also those for being read.
@@ -542,14 +518,7 @@ impl<'a> Runner<'a> {
         checks: &[Check],
     ) -> Result<(), DataError> {
         for check in checks {
-            let mut cells = Vec::with_capacity(target.table.columns.len());
-            for (at, column) in target.table.columns.iter().enumerate() {
-                if let Some(given) = columns.iter().position(|column| *column == at) {
-                    cells.push((at, Cell::Value(values[given].clone())));
-                } else if column.has_default {
-                    cells.push((at, Cell::Default(self.default(target.table, at)?)));
-                }
-            }
+            let cells = self.new_cells(target, columns, values)?;
             self.would_meet(target, cells, None, check)?;
         }
         Ok(())

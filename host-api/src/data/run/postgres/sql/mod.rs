@@ -143,10 +143,14 @@ impl<'p> Writer<'p> {
     }
 
     fn page(&mut self, node: &Node) {
-        if let Some(limit) = node.limit {
+        self.cut(node.limit, node.offset);
+    }
+
+    fn cut(&mut self, limit: Option<u64>, offset: Option<u64>) {
+        if let Some(limit) = limit {
             put!(self, " limit {limit}");
         }
-        if let Some(offset) = node.offset {
+        if let Some(offset) = offset {
             put!(self, " offset {offset}");
         }
     }

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::data::plan::{Condition, Expr};
 use crate::data::query::{Is, Operator, Quantifier, Search, Test};
+use crate::data::run::has_operator;
 use crate::data::{DataError, SqlFault, Type, Value};
 
 use super::{Statement, bare};
@@ -331,47 +332,24 @@ fn sign(operator: Operator) -> &'static str {
 /// # Errors
 /// What PostgreSQL 15 says where it has not; compared with a server.
 fn exists(operator: Operator, ty: &Type) -> Result<(), DataError> {
-    let text = matches!(ty, Type::Text | Type::Varchar { .. } | Type::Char { .. });
-    let array = matches!(ty, Type::Array(_));
-    let has = match operator {
-        Operator::Eq
-        | Operator::Neq
-        | Operator::Gt
-        | Operator::Gte
-        | Operator::Lt
-        | Operator::Lte
-        | Operator::IsDistinct => *ty != Type::Json,
-        Operator::Like | Operator::Ilike | Operator::Match | Operator::Imatch => text,
-        Operator::Contains => array || *ty == Type::Jsonb,
-        Operator::Contained => {
-            if !array && *ty != Type::Jsonb {
-                return Err(SqlFault::new(
-                    "42725",
-                    format!("operator is not unique: {} <@ unknown", bare(ty)),
-                )
-                .hint("Could not choose a best candidate operator. You might need to add explicit type casts.")
-                .into());
-            }
-            true
-        }
-        Operator::Overlaps => array,
-        Operator::StrictlyLeft | Operator::StrictlyRight => {
-            // Of whole numbers it shifts bits.
-            if matches!(ty, Type::Smallint | Type::Integer | Type::Bigint) {
-                let message = format!(
-                    "argument of WHERE must be type boolean, not type {}",
-                    bare(ty)
-                );
-                return Err(DataError::sql("42804", message));
-            }
-            false
-        }
-        Operator::NotRightOf | Operator::NotLeftOf | Operator::Adjacent => false,
+    let has = has_operator(operator, ty);
+    let fault = match operator {
+        Operator::Contained if !has => SqlFault::new(
+            "42725",
+            format!("operator is not unique: {} <@ unknown", bare(ty)),
+        )
+        .hint("Could not choose a best candidate operator. You might need to add explicit type casts."),
+        Operator::StrictlyLeft | Operator::StrictlyRight if has => SqlFault::new(
+            "42804",
+            format!(
+                "argument of WHERE must be type boolean, not type {}",
+                bare(ty)
+            ),
+        ),
+        _ if has => return Ok(()),
+        _ => return Err(missing(&bare(ty), sign(operator), "unknown")),
     };
-    match has {
-        true => Ok(()),
-        false => Err(missing(&bare(ty), sign(operator), "unknown")),
-    }
+    Err(fault.into())
 }
 
 fn missing(left: &str, sign: &str, right: &str) -> DataError {

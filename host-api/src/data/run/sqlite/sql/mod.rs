@@ -3,6 +3,7 @@
 //! The outermost rows have one SQL column per output, in the storage form of its type; the host writes
 //! them. What is nested is made JSON text by our SQL functions and has type json.
 
+pub mod broken;
 mod conditions;
 pub mod policies;
 pub mod write;
@@ -34,6 +35,8 @@ pub struct Statement<'a> {
     pub args: Vec<Value>,
     /// Whether the plan's `_t0` is a view and the statement's the table below: a write through a view.
     through: bool,
+    /// Where `returning` begins.
+    returning: Option<usize>,
 }
 
 /// The type of each column of an answer.
@@ -46,6 +49,7 @@ impl<'a> Statement<'a> {
             text: String::with_capacity(256),
             args: Vec::new(),
             through: false,
+            returning: None,
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Returned<'a> {
 }
 
 /// A new value of a column.
+#[derive(Clone)]
 pub enum Cell {
     Value(Value),
     /// SQLite text of the column's default.
@@ -317,12 +318,27 @@ impl<'a> Statement<'a> {
         which: Option<Which<'a>>,
         check: &Check,
     ) -> Result<(), DataError> {
+        self.text.push_str("select 1 from (");
+        self.becoming(target, cells, which)?;
+        self.text.push_str(") as _t0 where ");
+        self.not_met(check);
+        Ok(())
+    }
+
+    /// The rows of `which` once they have these cells, or a new one; what is computed of others stays
+    /// as it was.
+    pub(super) fn becoming(
+        &mut self,
+        target: Target<'a>,
+        cells: Vec<(usize, Cell)>,
+        which: Option<Which<'a>>,
+    ) -> Result<(), DataError> {
         let table = target.table;
         let mut new: Vec<Option<Cell>> = table.columns.iter().map(|_| None).collect();
         for (column, cell) in cells {
             new[column] = Some(cell);
         }
-        self.text.push_str("select 1 from (select ");
+        self.text.push_str("select ");
         for (at, (column, cell)) in table.columns.iter().zip(new).enumerate() {
             self.text.push_str(if at > 0 { ", " } else { "" });
             match cell {
@@ -344,8 +360,6 @@ impl<'a> Statement<'a> {
             self.text.push_str(" as _t0");
             self.which(target, which)?;
         }
-        self.text.push_str(") as _t0 where ");
-        self.not_met(check);
         Ok(())
     }
 
@@ -468,6 +482,7 @@ impl<'a> Statement<'a> {
     /// `returning`. SQLite knows no alias of the table here.
     fn returned(&mut self, table: &'a Table, returned: Returned<'a>) -> Result<(), DataError> {
         let mut word = " returning ";
+        self.returning = Some(self.text.len());
         if returned.rowid {
             self.text.push_str(word);
             self.text.push_str(rowid(table)?);

@@ -330,3 +330,27 @@ fn asked(table: Arc<Table>, conditions: Vec<Condition>, rows_max: usize) -> Aske
         rows_max,
     }
 }
+
+#[test]
+fn a_value_that_should_be_an_array_is_named() {
+    let db = db("create table t (id integer primary key, tags text[]);");
+    for (tags, hint) in [
+        ("5", "See the value of key \"tags\"."),
+        (
+            r#"[["a","b"],"c"]"#,
+            "See the array element [1] of key \"tags\".",
+        ),
+        (
+            r#"[[["a"],["b"]],[["c"],5]]"#,
+            "See the array element [1][1] of key \"tags\".",
+        ),
+    ] {
+        let row = format!(r#"{{"id":1,"tags":{tags}}}"#);
+        let work = db.insert("t", &[&row], number_only());
+        let outcome = run(&db.connection, &db.schema, &context("anon"), &work);
+        let Err(DataError::Sql(fault)) = outcome else {
+            panic!("{tags} is no array");
+        };
+        assert_eq!(fault.hint.as_deref(), Some(hint));
+    }
+}
