@@ -7,6 +7,7 @@
 
 mod admission;
 mod after_triggers;
+mod api;
 mod apps;
 mod batch;
 mod before_limits;
