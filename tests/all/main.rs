@@ -10,6 +10,7 @@ mod after_triggers;
 mod apps;
 mod batch;
 mod before_limits;
+mod before_rights;
 mod before_triggers;
 mod cli;
 mod cli_db;
