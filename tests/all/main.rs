@@ -11,6 +11,7 @@ mod api;
 mod apps;
 mod batch;
 mod before_limits;
+mod before_rights;
 mod before_triggers;
 mod cli;
 mod cli_db;

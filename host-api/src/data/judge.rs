@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 
 use super::hooks::{Batch, BeforeTrigger, Change, Operation, Verdict};
-use super::plan::{self, Cells, Condition, DeletePlan, Expr, InsertPlan, Test, UpdatePlan};
+use super::plan::{self, Cells, Condition, DeletePlan, Expr, InsertPlan, Scope, Test, UpdatePlan};
 use super::query::{Operator, Preferences, Rows};
 use super::run::{self, OldRow, Work};
 use super::schema::Command;
@@ -55,6 +55,16 @@ impl Statement {
             Statement::Insert(plan) | Statement::Upsert(plan) => &plan.answer.preferences,
             Statement::Update(plan) => &plan.answer.preferences,
             Statement::Delete(plan) => &plan.answer.preferences,
+        }
+    }
+
+    /// The table whose rows it finds.
+    fn finds(&self) -> Option<&Arc<Table>> {
+        match self {
+            Statement::Insert(_) => None,
+            Statement::Upsert(plan) => Some(&plan.table),
+            Statement::Update(plan) => Some(&plan.table),
+            Statement::Delete(plan) => Some(&plan.table),
         }
     }
 }
@@ -131,11 +141,21 @@ impl DataStore {
         statement: &Statement,
         triggers: &Triggers,
     ) -> Result<Rows, DataError> {
+        let settings = self.settings();
+        let scope = Scope {
+            schema,
+            settings: &settings,
+            actor,
+        };
         let asking = Asking {
+            scope,
             actor,
             within,
             triggers,
         };
+        if let Some(table) = statement.finds() {
+            plan::may_judge(&scope, table)?;
+        }
         let work = match statement {
             Statement::Insert(plan) => {
                 let rows = asking.inserted(&plan.table, &plan.rows).await?;
@@ -156,6 +176,7 @@ impl DataStore {
                 Work::UpdateRows {
                     table: table.clone(),
                     rows: rows.into_iter().flatten().collect(),
+                    met: false,
                     answer: update.answer.clone(),
                 }
             }
@@ -250,6 +271,7 @@ impl DataStore {
                     _ => parts.push(Work::UpdateRows {
                         table: table.clone(),
                         rows: vec![row],
+                        met: true,
                         answer: answer.clone(),
                     }),
                 }
@@ -296,6 +318,7 @@ impl DataStore {
 
 /// Who is asked, and on whose behalf.
 struct Asking<'a> {
+    scope: Scope<'a>,
     actor: &'a Actor,
     within: Option<&'a Transaction>,
     triggers: &'a Triggers,
@@ -321,7 +344,11 @@ impl Asking<'_> {
             .zip(rows)
             .map(|(judgement, cells)| match judgement {
                 Judgement::Keep => Ok(Some(cells.clone())),
-                Judgement::Replace(row) => plan::replacement(table, &row).map(Some),
+                Judgement::Replace(row) => {
+                    let cells = plan::replacement(table, &row)?;
+                    plan::may_replace(&self.scope, table, operation, &cells)?;
+                    Ok(Some(cells))
+                }
                 Judgement::Skip => Ok(None),
             })
             .collect()
@@ -350,6 +377,7 @@ impl Asking<'_> {
                     Judgement::Keep => Some((old, cells)),
                     Judgement::Replace(row) => {
                         let cells = changed_cells(table, &old, &row, &cells)?;
+                        plan::may_replace(&self.scope, table, operation, &cells)?;
                         Some((old, cells))
                     }
                     Judgement::Skip => None,

@@ -23,7 +23,7 @@ use super::{Table, Type};
 pub use self::call::{Given, WholeType, call};
 pub use self::read::{read, whole_row};
 pub use self::scope::Scope;
-pub use self::write::{delete, insert, may_write, replacement, update};
+pub use self::write::{delete, insert, may_judge, may_replace, may_write, replacement, update};
 pub use super::query::Test;
 
 /// Relations that a request embeds at most. Each is a subquery; nobody writes that many by hand.

@@ -386,6 +386,11 @@ impl PgTx {
         }
     }
 
+    /// As whom it acts.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Reads names and times as `surroundings` says from the next statement on; costs a round trip when
     /// that is another way.
     ///

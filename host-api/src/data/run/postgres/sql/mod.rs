@@ -5,6 +5,7 @@
 
 mod call;
 mod condition;
+mod judged;
 mod read;
 mod types;
 mod walk;
@@ -18,10 +19,11 @@ use crate::data::schema::Function;
 use crate::data::{DataError, Table};
 
 pub(super) use self::call::call;
-pub(super) use self::read::{counted, header, old_rows, read};
-pub(super) use self::write::{
-    Target, delete, delete_rows, insert, lock_rows, object, update, update_rows,
+pub(super) use self::judged::{
+    Read, Target, delete_rows, found, lock_rows, still, updatable, update_rows,
 };
+pub(super) use self::read::{counted, header, read};
+pub(super) use self::write::{delete, insert, object, update};
 
 /// Fires what waits for the commit.
 pub(super) const CHECK_CONSTRAINTS: &str = "set constraints all immediate";
