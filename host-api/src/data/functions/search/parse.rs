@@ -418,7 +418,13 @@ mod tests {
             .map(|(_, token)| token)
             .filter(|token| *token != "a")
             .collect();
-        let expect = ["see", "www.example.com", "me@example.com", "/usr/lib", "1.5"];
+        let expect = [
+            "see",
+            "www.example.com",
+            "me@example.com",
+            "/usr/lib",
+            "1.5",
+        ];
         assert_eq!(found, expect);
     }
 }
