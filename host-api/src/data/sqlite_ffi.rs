@@ -53,7 +53,12 @@ const CALL_BYTES_PER_LOOK: usize = 64 << 10;
 pub(super) const VALUE_BYTES_MAX: usize = 64 << 20;
 
 /// The longest statement. A bulk insert binds its rows as one JSON text.
-const SQL_BYTES_MAX: c_int = 1 << 20;
+pub(super) const SQL_BYTES_MAX: usize = 1 << 20;
+
+/// Arguments of a statement.
+///
+/// Source: SQLite, `SQLITE_MAX_VARIABLE_NUMBER`.
+pub(super) const ARGUMENTS_MAX: usize = 32_766;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -317,7 +322,7 @@ impl Connection {
         }
         for (limit, value) in [
             (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX as c_int),
-            (ffi::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX),
+            (ffi::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX as c_int),
             // Matching takes time with the square of it.
             (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
             (ffi::SQLITE_LIMIT_ATTACHED, 0),
@@ -426,7 +431,7 @@ impl Connection {
                         .and_then(|number| number.parse::<usize>().ok()),
                 };
                 match number {
-                    Some(number @ 1..=32_766) => Ok(number - 1),
+                    Some(number @ 1..=ARGUMENTS_MAX) => Ok(number - 1),
                     _ => Err(refused(SqlFault::new(
                         "42P02",
                         format!("there is no parameter {}", name.unwrap_or_default()),

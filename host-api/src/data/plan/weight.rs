@@ -1,6 +1,6 @@
 //! How large what a statement repeats is: a member of a list and a step of a path count as one.
 
-use super::super::query::Key;
+use super::super::query::{Key, elements};
 use super::{Condition, Expr, Node, Order, Test};
 
 /// Bytes of a text that count as one member more.
@@ -33,8 +33,7 @@ pub(super) fn condition(of: &Condition) -> usize {
 
 fn literals(test: &Test) -> usize {
     match test {
-        // Members are between commas, or there are fewer.
-        Test::Compare(_, Some(_), array) => text(array) + array.matches(',').count(),
+        Test::Compare(_, Some(_), array) => text(array) + elements(array),
         Test::Compare(_, None, literal) => text(literal),
         Test::In(members) => members.iter().map(|member| text(member)).sum(),
         Test::Is(_) => 0,
