@@ -74,7 +74,7 @@ pub const TREE_DEPTH_MAX: usize = 20;
 
 fn too_many_rows(max: usize) -> DataError {
     DataError::TooLarge(format!(
-        "the statement meets more than {max} rows, the most that before-triggers are asked about at once; narrow its filters"
+        "the statement meets more than {max} rows, the most that before-triggers are asked about at once; narrow its filters, or send fewer rows"
     ))
 }
 
