@@ -63,6 +63,8 @@ pub const TRANSACTION_MAX: Duration = Duration::from_millis(500);
 pub const BODY_ROWS_MAX: usize = 50_000;
 /// Conditions of one request.
 pub const FILTERS_MAX: usize = 100;
+/// Cells of one body of csv, where an empty one takes a byte to send.
+pub const BODY_CELLS_MAX: usize = 1_000_000;
 /// Columns of a table: PostgreSQL's own limit.
 pub const COLUMNS_MAX: usize = 1_600;
 /// Members of a list in a filter.
