@@ -976,7 +976,9 @@ impl Shared {
 
     /// Before a function is called: SQLite itself looks at the clock only after many steps, and each call
     /// is one.
-    fn may_call(&self, args: &[ValueRef<'_>]) -> Result<(), DataError> {
+    ///
+    /// `slow`: the call may take more than a look at each byte, so a long text is not for who may not wait.
+    fn may_call(&self, args: &[ValueRef<'_>], slow: bool) -> Result<(), DataError> {
         let bytes = args.iter().map(|arg| match arg {
             ValueRef::Text(text) => text.len(),
             ValueRef::Blob(blob) => blob.len(),
@@ -991,7 +993,7 @@ impl Shared {
         }
         self.calls.set((0, 0));
         let stop = match self.brief.get() {
-            Some(_) if bytes >= CALL_BYTES_PER_LOOK => Some(Stop::Budget),
+            Some(_) if slow && bytes >= CALL_BYTES_PER_LOOK => Some(Stop::Budget),
             _ => self.late(),
         };
         match stop {
@@ -1055,7 +1057,7 @@ unsafe extern "C" fn call(
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let call = |args: &[ValueRef<'_>]| {
-            shared.may_call(args)?;
+            shared.may_call(args, true)?;
             (function.call)(&shared.context.borrow(), shared.now.get(), args)
         };
         // SAFETY: values of this call.
@@ -1105,7 +1107,7 @@ unsafe extern "C" fn aggregate_step<S: Default>(
         // SAFETY: values of this call.
         unsafe {
             with_arguments(values, |args| {
-                shared.may_call(args)?;
+                shared.may_call(args, false)?;
                 (aggregate.step)(state, args)
             })
         }

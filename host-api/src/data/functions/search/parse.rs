@@ -1,7 +1,8 @@
 //! A text cut into tokens, as PostgreSQL's default parser does.
 //!
 //! Differences: host names, paths and tags in odd forms (`a.b-`, attributes without an end) may be
-//! cut elsewhere; all plain text, numbers, hyphenated words, addresses and paths are cut alike.
+//! cut elsewhere, and so may names behind many long runs with dots that are none; all plain text,
+//! numbers, hyphenated words, addresses and paths are cut alike.
 //!
 //! Source: PostgreSQL 15, "12.5. Parsers"; compared with a server of that version.
 
