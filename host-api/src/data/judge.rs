@@ -22,6 +22,9 @@ use crate::budget::Budget;
 /// How often a statement is tried whose rows changed while its triggers were asked.
 const ATTEMPTS: u32 = 5;
 
+/// Keys of an upsert that are looked for in one statement.
+const KEYS_MAX: usize = 500;
+
 /// The triggers that a statement meets.
 #[derive(Clone, Default)]
 pub(super) struct Triggers {
@@ -158,6 +161,7 @@ impl DataStore {
         }
         let work = match statement {
             Statement::Insert(plan) => {
+                few(&plan.rows)?;
                 let rows = asking.inserted(&plan.table, &plan.rows).await?;
                 Work::Insert(InsertPlan {
                     rows: rows.into_iter().flatten().collect(),
@@ -210,19 +214,16 @@ impl DataStore {
             Some(conflict) => (&plan.table, &conflict.on),
             None => return Ok(Work::Insert(plan.clone())),
         };
+        few(&plan.rows)?;
         let keys: Vec<Option<Vec<&RawValue>>> = plan
             .rows
             .iter()
             .map(|row| key_cells(row, conflict))
             .collect();
-        let there = Condition::Any(
-            keys.iter()
-                .flatten()
-                .map(|key| same_key(table, conflict, key))
-                .collect(),
-        );
         let mut olds = HashMap::new();
-        if keys.iter().any(Option::is_some) {
+        let given: Vec<&Vec<&RawValue>> = keys.iter().flatten().collect();
+        for given in given.chunks(KEYS_MAX) {
+            let there = any_key(table, conflict, given);
             let (actor, within) = (asking.actor, asking.within);
             let found = self
                 .old_rows(actor, within, schema, table, &[there], Command::Select)
@@ -313,6 +314,14 @@ impl DataStore {
             rows_max: TRIGGER_ROWS_MAX,
         };
         self.read_old(actor, within, schema.clone(), asked).await
+    }
+}
+
+/// Rows of a request are bounded as those that a statement finds are.
+fn few(rows: &[Cells]) -> Result<(), DataError> {
+    match rows.len() > TRIGGER_ROWS_MAX {
+        true => Err(super::too_many_rows(TRIGGER_ROWS_MAX)),
+        false => Ok(()),
     }
 }
 
@@ -517,21 +526,34 @@ fn key_cells<'c>(cells: &'c Cells, key: &[usize]) -> Option<Vec<&'c RawValue>> {
         .collect()
 }
 
-fn same_key(table: &Arc<Table>, key: &[usize], values: &[&RawValue]) -> Condition {
-    let tests = key.iter().zip(values).map(|(&column, value)| {
+/// The rows with one of these keys.
+fn any_key(table: &Arc<Table>, key: &[usize], keys: &[&Vec<&RawValue>]) -> Condition {
+    let literal = |value: &RawValue| {
         let text = serde_json::from_str::<String>(value.get());
-        let literal = text.unwrap_or_else(|_| value.get().to_owned());
-        Condition::Test {
-            expr: Expr::Column {
-                alias: 0,
-                table: table.clone(),
-                column,
-            },
-            not: false,
-            test: Test::Compare(Operator::Eq, None, literal),
-        }
+        text.unwrap_or_else(|_| value.get().to_owned())
+    };
+    let test = |column: usize, test: Test| Condition::Test {
+        expr: Expr::Column {
+            alias: 0,
+            table: table.clone(),
+            column,
+        },
+        not: false,
+        test,
+    };
+    if let [column] = *key {
+        let values = keys.iter().flat_map(|values| values.iter());
+        let values = values.map(|value| literal(value));
+        return test(column, Test::In(values.collect()));
+    }
+    let same = keys.iter().map(|values| {
+        let values = key.iter().zip(values.iter());
+        let tests = values.map(|(&column, value)| {
+            test(column, Test::Compare(Operator::Eq, None, literal(value)))
+        });
+        Condition::All(tests.collect())
     });
-    Condition::All(tests.collect())
+    Condition::Any(same.collect())
 }
 
 /// A key's values however they are written: `1` is `"1"` in a number's column.
@@ -544,4 +566,90 @@ fn canonical(table: &Table, key: &[usize], values: &[&RawValue]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+
+    use super::super::hooks::WriteHooks;
+    use super::super::query::{Conflict, Insert, Query, Returning, body};
+    use super::super::testing::{TestDb, both};
+    use super::*;
+
+    struct Keeps;
+
+    impl BeforeTrigger for Keeps {
+        fn name(&self) -> &str {
+            "keeps"
+        }
+
+        fn serializable(&self) -> bool {
+            false
+        }
+
+        fn check<'a>(
+            &'a self,
+            _: &'a Actor,
+            _: Option<&'a Transaction>,
+            batch: &'a Batch,
+        ) -> BoxFuture<'a, Result<Vec<Verdict>, DataError>> {
+            Box::pin(async { Ok(batch.changes.iter().map(|_| Verdict::Keep).collect()) })
+        }
+    }
+
+    struct Hooks;
+
+    impl WriteHooks for Hooks {
+        fn before(&self, _: &str, _: Operation) -> Vec<Arc<dyn BeforeTrigger>> {
+            vec![Arc::new(Keeps)]
+        }
+
+        fn committed(&self) {}
+    }
+
+    async fn insert(test: &TestDb, table: &str, rows: usize, merge: bool) -> String {
+        let rows: Vec<String> = (0..rows)
+            .map(|n| format!(r#"{{"a":{n},"b":{n},"n":{n}}}"#))
+            .collect();
+        let insert = Insert {
+            query: Query {
+                table: table.to_owned(),
+                ..Query::default()
+            },
+            rows: body::json(format!("[{}]", rows.join(",")).as_bytes()).unwrap(),
+            columns: None,
+            missing_default: false,
+            conflict: merge.then(|| Conflict {
+                on: Vec::new(),
+                merge: true,
+            }),
+            returning: Returning::Count,
+        };
+        let (actor, preferences) = (test.actor(0), Preferences::default());
+        let done = test.store.insert(&actor, None, insert, preferences).await;
+        match done {
+            Ok(rows) => rows.count.to_string(),
+            Err(DataError::TooLarge(_)) => "too large".to_owned(),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_that_triggers_see_are_bounded_and_may_be_many() {
+        let tables = "create table one (a integer primary key, b integer, n integer);
+            create table two (a integer, b integer, n integer, primary key (a, b));";
+        for test in both(tables, &[]).await {
+            test.store.set_hooks(Arc::new(Hooks));
+            for table in ["one", "two"] {
+                let over = TRIGGER_ROWS_MAX + 1;
+                assert_eq!(insert(&test, table, over, false).await, "too large");
+                assert_eq!(insert(&test, table, over, true).await, "too large");
+                assert_eq!(insert(&test, table, 800, false).await, "800");
+                // Some are there, and there are more than SQLite takes in one chain.
+                assert_eq!(insert(&test, table, 1_600, true).await, "1600");
+            }
+            test.end().await;
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod weight;
 mod write;
 
 use std::sync::Arc;
@@ -30,6 +31,9 @@ pub use super::query::Test;
 pub const EMBEDS_MAX: usize = 100;
 /// Subqueries of a statement at most: each column of a spread relation is one.
 pub const NODES_MAX: usize = 2_000;
+/// Conditions, members of their lists and orders of all subqueries of a statement at most, long ones
+/// counting more: each column of a spread relation repeats those of the relation.
+pub const MEMBERS_MAX: usize = 100_000;
 
 /// A read.
 #[derive(Clone, Debug)]
