@@ -7,9 +7,11 @@
 
 mod admission;
 mod after_triggers;
+mod api;
 mod apps;
 mod batch;
 mod before_limits;
+mod before_rights;
 mod before_triggers;
 mod cli;
 mod cli_db;

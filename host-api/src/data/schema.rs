@@ -201,10 +201,18 @@ pub struct Function {
     /// Whether the planner is told that it answers one row: `rows 1`.
     pub one_row: bool,
     pub volatility: Volatility,
+    /// Roles that may call it (`public` is everybody): for telling what there is only, the database
+    /// itself refuses.
+    pub callers: BTreeSet<String>,
     pub comment: Option<String>,
 }
 
 impl Function {
+    /// Whether a role may be told of it.
+    pub fn lets_in(&self, role: &str) -> bool {
+        self.callers.contains(role) || self.callers.contains(PUBLIC)
+    }
+
     /// Whether a request can say what each argument is: by its name, or as the whole body. Others only
     /// compute fields.
     ///

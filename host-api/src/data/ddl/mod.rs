@@ -18,6 +18,7 @@ mod enums;
 mod expr;
 mod from;
 mod functions;
+mod like;
 mod lint;
 mod literal;
 mod migrate;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::json::text;
-use super::{Recent, type_of, utf8};
+use super::{Recent, too_long, type_of, utf8};
 use crate::data::schema::Enum;
-use crate::data::sqlite_ffi::{Connection, SqliteError};
+use crate::data::sqlite_ffi::{Connection, SqliteError, VALUE_BYTES_MAX};
 use crate::data::types::{Node, clock, parse_json};
 use crate::data::{DataError, Type, Value, ValueRef};
 
@@ -381,6 +381,9 @@ fn elements(from: &Type, to: &Type, array: &str, out: &mut Vec<u8>) -> Result<()
         };
         let cast = cast(from, to, value.as_ref())?;
         to.write_json(cast.as_ref(), out);
+        if out.len() > VALUE_BYTES_MAX {
+            return Err(too_long(VALUE_BYTES_MAX));
+        }
     }
     out.push(b']');
     Ok(())

@@ -161,8 +161,14 @@ fn choose(
         ([], []) => {
             let keys: Vec<&str> = keys.into_iter().collect();
             let functions = scope.schema.functions.get(space).into_iter().flatten();
-            let known = functions.filter(|(_, all)| all.iter().any(|one| one.is_callable()));
+            // What the caller may not call is not told of.
+            let role = scope.actor.caller.role.as_str();
+            let told = |one: &Function| scope.actor.unbound() || one.lets_in(role);
+            let known =
+                functions.filter(|(_, all)| all.iter().any(|one| one.is_callable() && told(one)));
             let known = known.map(|(name, _)| name.as_str());
+            let overloads: Vec<&Arc<Function>> =
+                overloads.into_iter().filter(|one| told(one)).collect();
             Err(no_function(
                 (space, name),
                 &keys,

@@ -10,6 +10,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod weight;
 mod write;
 
 use std::sync::Arc;
@@ -23,13 +24,16 @@ use super::{Table, Type};
 pub use self::call::{Given, WholeType, call};
 pub use self::read::{read, whole_row};
 pub use self::scope::Scope;
-pub use self::write::{delete, insert, may_write, replacement, update};
+pub use self::write::{delete, insert, may_judge, may_replace, may_write, replacement, update};
 pub use super::query::Test;
 
 /// Relations that a request embeds at most. Each is a subquery; nobody writes that many by hand.
 pub const EMBEDS_MAX: usize = 100;
 /// Subqueries of a statement at most: each column of a spread relation is one.
 pub const NODES_MAX: usize = 2_000;
+/// Conditions, members of their lists and orders of all subqueries of a statement at most, long ones
+/// counting more: each column of a spread relation repeats those of the relation.
+pub const MEMBERS_MAX: usize = 100_000;
 
 /// A read.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use super::super::{DataError, Link, Table};
 use super::expr::Level;
 use super::tree::{Shape, Tree};
 use super::{
-    CastType, Condition, Expr, NODES_MAX, Node, Order, Output, ReadPlan, Scope, Source, faults,
-    rights,
+    CastType, Condition, Expr, MEMBERS_MAX, NODES_MAX, Node, Order, Output, ReadPlan, Scope,
+    Source, faults, rights, weight,
 };
 
 /// The largest number that limit and offset may be in SQL.
@@ -85,6 +85,8 @@ pub(super) struct Planner<'a> {
     nodes: usize,
     /// Where the aliases of spread relations begin: the relation above, its key, and the alias before.
     spread: Vec<(u32, String, u32)>,
+    /// The weight of conditions and orders in subqueries so far.
+    members: usize,
 }
 
 /// An output whose aggregate is not yet applied: inside a spread it belongs to the outer level.
@@ -103,6 +105,7 @@ impl<'a> Planner<'a> {
             alias: 0,
             nodes: 0,
             spread: Vec::new(),
+            members: 0,
         }
     }
 
@@ -151,6 +154,17 @@ impl<'a> Planner<'a> {
         match self.nodes > NODES_MAX {
             true => Err(DataError::TooLarge(format!(
                 "a request reads at most {NODES_MAX} embedded relations and columns of spread ones"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts what stands in a subquery, or is about to be repeated in one.
+    fn weigh(&mut self, members: usize) -> Result<(), DataError> {
+        self.members = self.members.saturating_add(members);
+        match self.members > MEMBERS_MAX {
+            true => Err(DataError::TooLarge(format!(
+                "filters and orders of embedded relations have more than {MEMBERS_MAX} members, those of a spread one counted for each of its columns; spread fewer columns, or embed the relation"
             ))),
             false => Ok(()),
         }
@@ -212,6 +226,7 @@ impl<'a> Planner<'a> {
             }
         }
         let own = self.conditions(tree, &level)?;
+        self.weigh(own.iter().map(weight::condition).sum())?;
         node.conditions.extend(own);
         let limit = tree.limit.map(|limit| limit.min(BIGINT_MAX));
         node.limit = match (limit, self.rows_max) {
@@ -257,7 +272,9 @@ impl<'a> Planner<'a> {
         let members = self.members(tree, level)?;
         if members.iter().any(|member| member.aggregate.is_some()) {
             let plain = members.iter().filter(|member| member.aggregate.is_none());
-            node.groups = Some(plain.filter_map(|member| member.of.clone()).collect());
+            let plain = plain.filter_map(|member| member.of.as_ref());
+            self.weigh(plain.clone().map(weight::expr).sum())?;
+            node.groups = Some(plain.cloned().collect());
         }
         node.outputs = members.into_iter().map(Member::output).collect();
         node.orders = self.orders(tree, level, node.groups.is_some())?;
@@ -378,6 +395,7 @@ impl<'a> Planner<'a> {
         node.orders = self.orders(child, &level, false)?;
         let inside = self.members(child, &level)?;
         self.spend(inside.len())?;
+        self.weigh(weight::node(&node).saturating_mul(inside.len()))?;
         for member in inside {
             if !to_one && member.aggregate.is_some() {
                 return Err(faults::not_implemented(

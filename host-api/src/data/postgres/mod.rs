@@ -41,6 +41,10 @@ use self::watch::Watch;
 use super::{Context, DataError, Schema};
 use crate::{AppId, Role};
 
+/// Bytes of a statement that a connection keeps prepared: a longer one seldom comes again, and takes
+/// megabytes of the server's memory.
+const KEPT_TEXT_MAX: usize = 4 << 10;
+
 /// One app's database. Cheap to clone; connections open on first use.
 #[derive(Clone)]
 pub struct Postgres {
@@ -345,7 +349,7 @@ impl PgTx {
             self.start()?;
             let mut rows = Vec::new();
             let mut bytes = 0;
-            let mut stream = bound(AssertSqlSafe(sql), args).fetch(
+            let mut stream = bound(sql, args).fetch(
                 &mut self
                     .lease
                     .as_mut()
@@ -391,7 +395,7 @@ impl PgTx {
         Box::pin(async move {
             self.be_own().await?;
             self.start()?;
-            let query = bound(AssertSqlSafe(sql), args);
+            let query = bound(sql, args);
             let done = query.execute(&mut self.lease()?.connection).await;
             Ok(self.settle(done)?.rows_affected())
         })
@@ -403,6 +407,11 @@ impl PgTx {
             self.context = context.clone();
             self.identity = Identity::Guest;
         }
+    }
+
+    /// As whom it acts.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Reads names and times as `surroundings` says from the next statement on; costs a round trip when
@@ -594,12 +603,12 @@ impl Drop for PgTx {
     }
 }
 
-fn bound<'q>(
-    sql: impl sqlx::SqlSafeStr,
-    args: &[Option<String>],
-) -> Query<'q, sqlx::Postgres, PgArguments> {
+/// A statement that is kept prepared if it is short.
+fn bound<'q>(sql: String, args: &[Option<String>]) -> Query<'q, sqlx::Postgres, PgArguments> {
+    let kept = sql.len() <= KEPT_TEXT_MAX;
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(kept);
     args.iter()
-        .fold(sqlx::query(sql), |query, arg| query.bind(arg.clone()))
+        .fold(query, |query, arg| query.bind(arg.clone()))
 }
 
 /// The first column, a text.

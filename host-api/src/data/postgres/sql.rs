@@ -628,6 +628,8 @@ select json_build_object(
         'set', p.proretset,
         'one_row', p.prorows = 1,
         'volatility', p.provolatile,
+        'callers', coalesce((select json_agg(role.name order by role.name) from role
+            where pg_catalog.has_function_privilege(role.name, p.oid, 'execute')), '[]'),
         'comment', pg_catalog.obj_description(p.oid, 'pg_proc')
     ) order by p.proname, pg_catalog.oidvectortypes(p.proargtypes))
         from function p

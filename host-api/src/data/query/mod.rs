@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 
 pub use self::accept::{Accept, Media};
 pub use self::columns::{columns, on_conflict};
+pub(super) use self::filter::elements;
 pub use self::filter::{filter, filters};
 pub use self::order::orders;
 pub use self::params::{Candidate, Params};

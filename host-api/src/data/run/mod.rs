@@ -25,6 +25,8 @@ pub enum Work {
     UpdateRows {
         table: Arc<Table>,
         rows: Vec<(OldRow, Cells)>,
+        /// Whether they are those that an upsert met: one that may not be updated is then an error.
+        met: bool,
         answer: Answering,
     },
     DeleteRows {
@@ -68,6 +70,17 @@ pub fn changed_meanwhile() -> DataError {
     DataError::sql(
         "40001",
         "could not serialize access due to concurrent update",
+    )
+}
+
+/// What PostgreSQL says when an upsert meets a row that it may not update.
+fn protected(table: &Table) -> DataError {
+    let name = table.name.as_str();
+    DataError::sql(
+        "42501",
+        format!(
+            "new row violates row-level security policy (USING expression) for table \"{name}\""
+        ),
     )
 }
 

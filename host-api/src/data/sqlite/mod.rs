@@ -35,6 +35,9 @@ pub(super) use self::sql::open as open_sql;
 /// VM steps that a read may take in place: about a millisecond.
 const STEPS_IN_PLACE: u64 = 50_000;
 
+/// And how long: a step that calls a function may take as long as all others.
+const TIME_IN_PLACE: Duration = Duration::from_millis(2);
+
 /// How long a transaction waits for the writer: ten others that use all of their time.
 pub const WRITER_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -207,7 +210,8 @@ impl Sqlite {
             _permit: permit,
         };
         if let Some(connection) = &lent.connection {
-            connection.limit(Some(deadline), Some(STEPS_IN_PLACE));
+            let until = Instant::now() + TIME_IN_PLACE;
+            connection.limit_in_place(deadline, STEPS_IN_PLACE, until);
             connection.set_busy_timeout(Duration::ZERO);
             let outcome = snapshot(connection, &context, &mut job);
             if !connection.over_budget() {

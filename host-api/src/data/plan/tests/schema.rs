@@ -137,6 +137,7 @@ pub fn function(name: &str, arguments: &[&str], returns: Returns, set: bool) -> 
         set,
         one_row: false,
         volatility: Volatility::Volatile,
+        callers: ["public".to_owned()].into(),
         comment: None,
     }
 }

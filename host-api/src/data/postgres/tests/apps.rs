@@ -463,3 +463,24 @@ async fn grants_say_what_a_caller_may() {
         tx.rollback().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_catalog_says_who_may_call_a_function() {
+    let cluster = cluster().await;
+    let (_, app) = app(
+        &cluster,
+        &[
+            "create function shut() returns integer language sql as 'select 1'",
+            "create function open() returns integer language sql as 'select 1'",
+            "grant execute on function open() to anon",
+        ],
+    )
+    .await;
+    let schema = app
+        .introspect_schemas(&["public".to_owned()])
+        .await
+        .unwrap();
+    let told = |name: &str, role: &str| schema.overloads("public", name).any(|f| f.lets_in(role));
+    assert!(told("open", "anon") && told("shut", "service_role"));
+    assert!(!told("open", "authenticated") && !told("shut", "anon"));
+}

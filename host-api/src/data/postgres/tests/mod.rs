@@ -104,6 +104,21 @@ fn code<T: std::fmt::Debug>(result: Result<T, DataError>) -> String {
 }
 
 #[tokio::test]
+async fn long_statements_are_not_kept_prepared() {
+    let cluster = cluster().await;
+    let (_, app) = app(&cluster, &[]).await;
+    let mut tx = begin(&app).await;
+    for length in [1_000, 100_000] {
+        let long = format!("select '{}'", "a".repeat(length));
+        assert_eq!(ask(&mut tx, &long).await.unwrap().len(), length);
+    }
+    let kept = "select count(*)::text || ' ' || max(length(statement)) \
+         from pg_prepared_statements where statement like 'select ''aaa%'";
+    assert_eq!(ask(&mut tx, kept).await.unwrap(), "1 1009");
+    tx.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_transaction_acts_as_its_caller() {
     let cluster = cluster().await;
     let (_, app) = app(&cluster, &[]).await;

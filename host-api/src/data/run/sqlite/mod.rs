@@ -143,8 +143,9 @@ impl<'a> Runner<'a> {
             Work::UpdateRows {
                 table,
                 rows,
+                met,
                 answer,
-            } => self.update_rows(table, rows, answer)?,
+            } => self.update_rows(table, rows, *met, answer)?,
             Work::DeleteRows {
                 table,
                 rows,

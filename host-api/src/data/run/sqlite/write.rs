@@ -4,6 +4,8 @@
 //! read again by its rowid; all is undone when a policy does not allow it. So that nobody learns from a
 //! broken constraint what a policy hides, policies are asked then too, of the row as it would have been.
 
+mod judged;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -13,16 +15,15 @@ use crate::data::plan::{
 use crate::data::query::Rows;
 use crate::data::schema::{Columns, Command, Privileges};
 use crate::data::sqlite_ffi::Row;
-use crate::data::{DataError, Kind, Table, Type, Value, ValueRef};
+use crate::data::{DataError, Table, Type, Value, ValueRef};
 
+use super::Runner;
 use super::answer::Answer;
 use super::broken::Attempt;
 use super::rules::{conflict_key, generated, null_number, only_once};
 use super::sql::Statement;
 use super::sql::policies::Check;
 use super::sql::write::{Cell, Reach, Returned, Target, Which};
-use super::{OldRow, Runner};
-use crate::data::run::{changed_meanwhile, key_of};
 
 /// An answer, and how many rows were written.
 type Outcome = Result<(Rows, Option<u64>), DataError>;
@@ -296,81 +297,6 @@ impl<'a> Runner<'a> {
         written.end(&plan.answer)
     }
 
-    pub(super) fn update_rows(
-        &self,
-        table: &'a Table,
-        rows: &'a [(OldRow, Cells)],
-        answering: &'a Answering,
-    ) -> Outcome {
-        let target = self.judged(table)?;
-        let key = key_of(table)?;
-        let bound = target.rights.bound(table);
-        let mut written = Written::new(target, answering, bound);
-        // First all are seen to be as they were: one change may be another's cascade.
-        for (old, _) in rows {
-            self.unchanged(target, key, old)?;
-        }
-        for (old, cells) in rows {
-            if cells.is_empty() {
-                continue;
-            }
-            let values = of_key(key, old);
-            let which = Which::Key(key, &values, Some(Command::Update));
-            let cells = self.cells(target, cells)?;
-            let statement = self.updating(target, &cells, which, written.returned())?;
-            let attempt = Attempt::Update {
-                cells: &cells,
-                which,
-            };
-            self.change(&statement, &mut written, &attempt)?;
-        }
-        if bound {
-            let checks = self.checks(target, Command::Update, true)?;
-            self.meet(
-                target,
-                &checks,
-                written.rowids.as_deref().unwrap_or_default(),
-            )?;
-        }
-        written.finish(self, answering)
-    }
-
-    pub(super) fn delete_rows(
-        &self,
-        table: &'a Table,
-        olds: &'a [OldRow],
-        answering: &'a Answering,
-    ) -> Outcome {
-        let target = self.judged(table)?;
-        let key = key_of(table)?;
-        let mut written = Written::new(target, answering, false);
-        for old in olds {
-            self.unchanged(target, key, old)?;
-        }
-        let mut rowids = Vec::new();
-        for old in olds {
-            let values = of_key(key, old);
-            let which = Which::Key(key, &values, Some(Command::Delete));
-            let mut statement = Statement::new(self.rights);
-            if written.node.is_some() && written.plain.is_none() {
-                statement.rowids(target, which)?;
-                self.each(&statement, |row| {
-                    if let ValueRef::Integer(rowid) = row.get(0) {
-                        rowids.push(rowid);
-                    }
-                    Ok(())
-                })?;
-            } else {
-                statement.delete(target, which, written.returned())?;
-                self.change(&statement, &mut written, &Attempt::Delete { which })?;
-            }
-        }
-        if let (Some(node), None) = (written.node, &written.plain) {
-            self.delete_read(target, node, &mut written, &rowids)?;
-        }
-        written.end(answering)
-    }
-
     /// Answers rows and deletes them.
     fn delete_read(
         &self,
@@ -548,8 +474,13 @@ impl<'a> Runner<'a> {
             return Ok(None);
         };
         let key: Vec<Value> = key.into_iter().cloned().collect();
+        self.rowid(target, Which::Key(&conflict.on, &key, None))
+    }
+
+    /// The rowid of the row that there is, if there is one.
+    fn rowid(&self, target: Target<'_>, which: Which<'_>) -> Result<Option<i64>, DataError> {
         let mut statement = Statement::new(self.rights);
-        statement.rowids(target, Which::Key(&conflict.on, &key, None))?;
+        statement.rowids(target, which)?;
         let mut found = None;
         self.each(&statement, |row| {
             if let ValueRef::Integer(rowid) = row.get(0) {
@@ -594,34 +525,6 @@ impl<'a> Runner<'a> {
             .rights
             .demand(target.table, |privileges| privileges.delete)
     }
-
-    /// The table whose rows before-triggers have judged.
-    fn judged(&self, table: &'a Table) -> Result<Target<'a>, DataError> {
-        match &table.kind {
-            Kind::Table => Target::of(self.rights, table),
-            Kind::View(_) => Err(DataError::sql(
-                "0A000",
-                "rows of views have no before-triggers",
-            )),
-        }
-    }
-
-    /// Whether the row is still as it was read.
-    fn unchanged(&self, target: Target<'_>, key: &[usize], old: &OldRow) -> Result<(), DataError> {
-        let values = of_key(key, old);
-        let mut statement = Statement::new(self.rights);
-        statement.whole(target, Which::Key(key, &values, None), &[])?;
-        let mut same = false;
-        self.each(&statement, |row| {
-            let mut at = 0..target.table.columns.len();
-            same = at.all(|at| equals(row.get(at), &old.values[at]));
-            Ok(())
-        })?;
-        match same {
-            true => Ok(()),
-            false => Err(changed_meanwhile()),
-        }
-    }
 }
 
 /// Types of a node's outputs when `returning` can answer them: plain columns of every written row.
@@ -658,12 +561,6 @@ fn below(target: Target<'_>, conflict: &ConflictPlan) -> Result<ConflictPlan, Da
     })
 }
 
-fn of_key(key: &[usize], old: &OldRow) -> Vec<Value> {
-    key.iter()
-        .map(|column| old.values[*column].clone())
-        .collect()
-}
-
 /// Rowids as a JSON array.
 fn json(rowids: &[i64]) -> String {
     let mut text = String::with_capacity(2 + 8 * rowids.len());
@@ -678,11 +575,4 @@ fn json(rowids: &[i64]) -> String {
 
 fn is_constraint(error: &DataError) -> bool {
     error.code().is_some_and(|code| code.starts_with("23"))
-}
-
-fn equals(found: ValueRef<'_>, old: &Value) -> bool {
-    match (found, old) {
-        (ValueRef::Real(a), Value::Real(b)) => a.to_bits() == b.to_bits(),
-        (found, old) => found == old.as_ref(),
-    }
 }

@@ -18,7 +18,7 @@ impl Writer<'_> {
         self.list(conditions, " and ", Writer::condition);
     }
 
-    fn condition(&mut self, condition: &Condition) {
+    pub(super) fn condition(&mut self, condition: &Condition) {
         match condition {
             Condition::Test { expr, not, test } => {
                 self.text.push_str(if *not { "not (" } else { "(" });

@@ -321,6 +321,7 @@ async fn judged_rows_are_as_they_were() {
         Work::UpdateRows {
             table: item.clone(),
             rows,
+            met: false,
             answer,
         }
     };

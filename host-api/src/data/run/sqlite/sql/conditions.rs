@@ -24,7 +24,7 @@ impl<'a> Statement<'a> {
             self.condition(condition)?;
             word = " and ";
         }
-        Ok(())
+        self.fits()
     }
 
     fn condition(&mut self, condition: &'a Condition) -> Result<(), DataError> {
@@ -63,15 +63,26 @@ impl<'a> Statement<'a> {
         word: &'static str,
         none: &str,
     ) -> Result<(), DataError> {
-        self.text.push('(');
+        let long = members.len() > super::CHAIN_MAX;
+        self.text.push_str(if long { "((" } else { "(" });
         self.text
             .push_str(if members.is_empty() { none } else { "" });
         for (at, member) in members.iter().enumerate() {
-            self.text.push_str(if at > 0 { word } else { "" });
+            self.link(at, word);
             self.condition(member)?;
         }
-        self.text.push(')');
+        self.text.push_str(if long { "))" } else { ")" });
         Ok(())
+    }
+
+    /// What stands before the member `at` of a chain, which is one of shorter ones.
+    fn link(&mut self, at: usize, word: &'static str) {
+        if at > 0 {
+            let new = at % super::CHAIN_MAX == 0;
+            self.text.push_str(if new { ")" } else { "" });
+            self.text.push_str(word);
+            self.text.push_str(if new { "(" } else { "" });
+        }
     }
 
     fn test(&mut self, expr: &'a Expr, test: &'a Test) -> Result<(), DataError> {
@@ -103,6 +114,7 @@ impl<'a> Statement<'a> {
                 for (at, literal) in literals.iter().enumerate() {
                     self.text.push_str(if at == 0 { "" } else { ", " });
                     self.bind(ty.from_text(literal)?);
+                    self.fits()?;
                 }
                 self.text.push(')');
                 Ok(())
@@ -237,13 +249,9 @@ impl<'a> Statement<'a> {
         let long = members.len() > super::CHAIN_MAX;
         self.text.push_str(if long { "(" } else { "" });
         for (at, member) in members.iter().enumerate() {
-            if at > 0 {
-                let new = at % super::CHAIN_MAX == 0;
-                self.text.push_str(if new { ")" } else { "" });
-                self.text.push_str(word);
-                self.text.push_str(if new { "(" } else { "" });
-            }
+            self.link(at, word);
             self.compare(value, expr, ty, operator, element.from_json(member)?)?;
+            self.fits()?;
         }
         self.text.push_str(if long { "))" } else { ")" });
         Ok(())

@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use crate::data::plan::{CastType, Condition, Expr, Node, Order, Output, Source};
 use crate::data::query::{AggregateFunction, Key, Step};
 use crate::data::schema::{Command, Name};
+use crate::data::sqlite_ffi::{ARGUMENTS_MAX, SQL_BYTES_MAX};
 use crate::data::types::write_json_string;
 use crate::data::{DataError, Enum, Kind, SqlFault, Table, Type, Value};
 
@@ -62,6 +63,7 @@ impl<'a> Statement<'a> {
         self.text.push_str("select ");
         let types = self.outputs(&node.outputs)?;
         self.tail(node)?;
+        self.fits()?;
         Ok(types)
     }
 
@@ -80,9 +82,20 @@ impl<'a> Statement<'a> {
                 self.from(node)?;
                 self.groups(groups)?;
                 self.text.push(')');
-                Ok(())
+                self.fits()
             }
         }
+    }
+
+    /// Whether SQLite takes what is written so far: asked at each expression and member of a list, so
+    /// that nothing much larger is ever made.
+    fn fits(&self) -> Result<(), DataError> {
+        if self.args.len() <= ARGUMENTS_MAX && self.text.len() <= SQL_BYTES_MAX {
+            return Ok(());
+        }
+        Err(DataError::TooLarge(format!(
+            "the statement has more than {ARGUMENTS_MAX} values or {SQL_BYTES_MAX} bytes; send fewer filters, members of lists or columns of spread relations"
+        )))
     }
 
     fn outputs(&mut self, outputs: &'a [Output]) -> Result<Types<'a>, DataError> {
@@ -235,6 +248,7 @@ impl<'a> Statement<'a> {
 
     /// Appends a value; its type.
     fn expr(&mut self, expr: &'a Expr) -> Result<Cow<'a, Type>, DataError> {
+        self.fits()?;
         match expr {
             Expr::Column {
                 alias,

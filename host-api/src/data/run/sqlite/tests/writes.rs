@@ -273,6 +273,7 @@ fn judged_rows_are_written_as_they_were_seen() {
         Work::UpdateRows {
             table: db.table("item"),
             rows: olds.into_iter().map(|old| (old, cells.clone())).collect(),
+            met: false,
             answer: with_parts(db),
         }
     };
@@ -298,6 +299,16 @@ fn judged_rows_are_written_as_they_were_seen() {
     assert_eq!(old(&db, "anon", "2").len(), 0);
     // Seen, but not to be changed.
     assert_eq!(old(&db, "anon", "3").len(), 0);
+    // An upsert that has met it is told so.
+    let mut work = change(&db, old(&db, "service_role", "3"));
+    assert_eq!(db.text("anon", &work), "[]");
+    if let Work::UpdateRows { met, .. } = &mut work {
+        *met = true;
+    }
+    assert_eq!(
+        db.text("anon", &work),
+        "42501 new row violates row-level security policy (USING expression) for table \"item\""
+    );
     let conditions = Vec::new();
     let table = db.table("item");
     let few = old_rows(
