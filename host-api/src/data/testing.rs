@@ -9,7 +9,7 @@ use super::changes::Subscription;
 use super::ddl::{self, MigrationFile};
 use super::hooks::Operation;
 use super::migrate::{self, Migrations};
-use super::postgres::Cluster;
+use super::postgres::{Cluster, Connections};
 use super::sqlite::{Options, Sqlite};
 use super::{Actor, Authority, DataError, DataStore, Db, Transaction};
 use crate::{AppId, Caller, InvocationId, Role};
@@ -56,7 +56,7 @@ async fn sqlite(migration: &str, subscriptions: &[Subscription]) -> TestDb {
 }
 
 pub(crate) async fn postgres(migration: &str, subscriptions: &[Subscription]) -> TestDb {
-    let cluster = Cluster::connect(&super::postgres::test_url(), 8)
+    let cluster = Cluster::connect(&super::postgres::test_url(), &Connections::new(8))
         .await
         .unwrap();
     let app = AppId(Uuid::new_v4());

@@ -3,6 +3,7 @@
 mod client;
 mod db;
 mod db_move;
+mod db_register;
 mod dev;
 mod doctor;
 mod r#gen;

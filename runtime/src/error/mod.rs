@@ -138,7 +138,13 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::DatabaseExists(_) => (StatusCode::CONFLICT, "platform.database_exists"),
             PlatformError::Cluster(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.cluster"),
             PlatformError::Transfer(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.transfer"),
+            PlatformError::Moving(_) => (StatusCode::CONFLICT, "platform.moving"),
             PlatformError::NoMove(_) => (StatusCode::NOT_FOUND, "platform.no_move"),
+            PlatformError::External(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.external"),
+            PlatformError::DatabaseUsed(_) => (StatusCode::CONFLICT, "platform.database_used"),
+            PlatformError::NotExternal(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "platform.not_external")
+            }
             PlatformError::NoCluster => (StatusCode::SERVICE_UNAVAILABLE, "platform.no_cluster"),
             PlatformError::Data(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.data"),
             PlatformError::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.database"),

@@ -125,7 +125,8 @@ pub struct App {
     pub deploying: Arc<tokio::sync::Mutex<()>>,
     /// Held by each job and delivery under way; whoever moves the data waits until none is.
     pub working: Arc<tokio::sync::RwLock<()>>,
-    /// The same app with its data elsewhere, once that was moved: this one then only reads.
+    /// The same app with its data elsewhere, once that was moved or registered: this one then ends what
+    /// it began.
     pub successor: OnceLock<Arc<App>>,
 }
 

@@ -1,10 +1,12 @@
-//! Apps on PostgreSQL: one database each, on one server.
+//! Apps on PostgreSQL: one database each, on one server, or each where somebody else keeps it.
 //!
-//! [`Cluster`] makes databases and roles and opens migrations; [`Postgres`] is one app's database and
+//! [`Cluster`] makes databases and roles and opens migrations; [`External`] is a database that Pumice
+//! did not make; [`Postgres`] is one app's database and
 //! [`PgTx`] a transaction in it, which acts as a role with claims. What a request means is decided
 //! above: here SQL goes in and rows come out.
 
 mod errors;
+mod external;
 mod guest;
 mod introspect;
 mod lineage;
@@ -17,6 +19,7 @@ mod watch;
 #[cfg(test)]
 pub(crate) use self::tests::url as test_url;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,8 +30,10 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
+pub use self::external::{CANNOT, External, ExternalError, preparation};
+pub use self::pool::Connections;
 pub use self::provision::{Applied, Cluster, Owner, OwnerTx};
 
 use self::pool::{Lease, Pool};
@@ -49,7 +54,12 @@ pub struct Postgres {
     /// Its part of the node's connections.
     share: Arc<Semaphore>,
     watch: Arc<Watch>,
+    timezones: Timezones,
+    external: bool,
 }
+
+/// A server's time zones: read once, because the server reads a file for each.
+type Timezones = Arc<OnceCell<BTreeSet<String>>>;
 
 impl fmt::Debug for Postgres {
     /// Without its options: they hold the password.
@@ -108,6 +118,16 @@ impl Begin {
 }
 
 impl Postgres {
+    /// Whether Pumice made nothing of it and may make nothing in it.
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
+    /// Closes the connections that nobody uses.
+    pub async fn close(&self) {
+        self.pool.forget(self.app).await;
+    }
+
     /// A transaction that acts as `context` says, in one round trip.
     ///
     /// # Errors
@@ -198,7 +218,6 @@ impl Postgres {
                 .await?;
             let mut schema = introspect::schema(rows.first().map_or("null", String::as_str))?;
             schema.timezones = self
-                .pool
                 .timezones
                 .get_or_try_init(|| async {
                     let names = tx.rows(sql::TIMEZONES.to_owned(), &[]).await?;

@@ -181,7 +181,9 @@ struct Service {
 
 impl Service {
     fn look(&mut self, app: &Arc<App>) {
-        let app = app.successor.get().unwrap_or(app);
+        // As it is served now: its data may have gone elsewhere, and from there again.
+        let served = std::iter::successors(Some(app), |app| app.successor.get());
+        let app = served.last().unwrap_or(app);
         if let Some(again) = self.running.get(&app.id) {
             again.notify_one();
             return;

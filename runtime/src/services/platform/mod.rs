@@ -2,6 +2,7 @@
 //! turns an uploaded bundle into what is served.
 
 pub mod databases;
+pub mod external;
 pub mod maintenance;
 mod r#move;
 pub mod routes;
@@ -18,6 +19,7 @@ use pumice_host_api::data::DataError;
 use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl::MigrationFile;
 use pumice_host_api::data::migrate::{MigrateError, Migrations};
+use pumice_host_api::data::postgres::ExternalError;
 use serde::Serialize;
 
 pub use self::sql::{AppRow, RevisionRow};
@@ -112,6 +114,22 @@ pub enum PlatformError {
     Transfer(String),
     #[error("`{0}` is not being moved")]
     NoMove(String),
+    #[error(
+        "`{0}` is being moved to PostgreSQL; try again when that has ended, or after a restart if it broke off"
+    )]
+    Moving(String),
+    /// A database that cannot be registered. The text names the fix and no password.
+    #[error("nothing was registered: {0}")]
+    External(#[from] ExternalError),
+    #[error(
+        "`{0}` has tables, rows or jobs in its own database, which nobody would find again; register with a new app"
+    )]
+    DatabaseUsed(String),
+    /// What an app wants that has an external database.
+    #[error(
+        "the app's database is an external one, where Pumice makes nothing: not possible are {0}"
+    )]
+    NotExternal(String),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error("the system database failed")]

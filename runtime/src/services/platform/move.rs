@@ -123,12 +123,15 @@ impl Platform {
     /// are copied ([`DataError::Moving`]); whatever fails, the app goes on as it was.
     ///
     /// # Errors
-    /// [`PlatformError::OnPostgres`], [`PlatformError::OtherCluster`],
+    /// [`PlatformError::OnPostgres`], [`PlatformError::NotExternal`], [`PlatformError::OtherCluster`],
     /// [`PlatformError::DatabaseExists`], [`PlatformError::Cluster`], [`PlatformError::Migration`],
     /// [`PlatformError::Transfer`].
     pub async fn move_app(&self, app: &Arc<App>, url: &str) -> Result<Moved, PlatformError> {
         let began = Instant::now();
         let (_one, app) = &self.alone(app).await?;
+        if app.data.is_external() {
+            return Err(PlatformError::NotExternal("`pumice db move`".to_owned()));
+        }
         let Db::Sqlite(source) = app.data.db() else {
             return Err(PlatformError::OnPostgres(app.name.clone()));
         };

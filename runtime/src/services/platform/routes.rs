@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio_stream::wrappers::BroadcastStream;
 
+use super::external::Registered;
 use super::r#move::{Moved, Progress};
 use super::{Deployed, Platform, PlatformError};
 use crate::digest::Digest;
@@ -53,6 +54,7 @@ pub fn router(api: Api) -> Router {
         .route("/apps/{app}/revisions", get(revisions).post(deploy))
         .route("/apps/{app}/rollback", post(rollback))
         .route("/apps/{app}/move", get(progress).post(r#move))
+        .route("/apps/{app}/database", put(register))
         .route("/apps/{app}/secrets", get(secrets))
         .route(
             "/apps/{app}/secrets/{name}",
@@ -191,6 +193,30 @@ async fn rollback(
     };
     let revision = api.platform.rollback(&app, wanted.to).await?;
     Ok(Json(json!({ "app": app.name, "revision": revision })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Register {
+    url: String,
+}
+
+async fn register(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    Body(body): Body,
+) -> Answer<Json<Registered>> {
+    let app = api.platform.app(&app)?;
+    // Not the parser's words: they may quote the password.
+    let wanted: Register = serde_json::from_slice(&body).map_err(|_| {
+        let form = r#"write {"url": "postgres://user:password@host/database"}"#;
+        PlatformError::BadRequest(form.to_owned())
+    })?;
+    let platform = api.platform.clone();
+    // To its end, whoever still waits for it.
+    let registered = tokio::spawn(async move { platform.register(&app, &wanted.url).await });
+    let registered = registered.await.map_err(std::io::Error::other);
+    Ok(Json(registered.map_err(PlatformError::Io)??))
 }
 
 #[derive(Deserialize)]

@@ -30,6 +30,19 @@ pub enum DatabaseRow {
     Sqlite,
     /// The password of its login role, sealed.
     Postgres(Vec<u8>),
+    /// One that somebody else keeps: its URL, sealed.
+    External(Vec<u8>),
+}
+
+impl DatabaseRow {
+    /// `engine` and `database_password` of table `app`.
+    fn columns(&self) -> (&'static str, Option<&[u8]>) {
+        match self {
+            DatabaseRow::Sqlite => ("sqlite", None),
+            DatabaseRow::Postgres(password) => ("postgres", Some(password)),
+            DatabaseRow::External(url) => ("external", Some(url)),
+        }
+    }
 }
 
 pub struct RevisionRow {
@@ -116,6 +129,7 @@ impl Sql {
     }
 
     pub async fn insert_app(&self, app: &AppRow) -> Result<(), PlatformError> {
+        let (engine, secret) = app.database.columns();
         sqlx::query(
             "insert into app (id, name, revision, signing_key, public_jwk, created_at, engine, database_password) values ($1, $2, 0, $3, $4, $5, $6, $7)",
         )
@@ -124,14 +138,8 @@ impl Sql {
         .bind(&app.signing_key)
         .bind(&app.public_jwk)
         .bind(&app.created_at)
-        .bind(match &app.database {
-            DatabaseRow::Sqlite => "sqlite",
-            DatabaseRow::Postgres(_) => "postgres",
-        })
-        .bind(match &app.database {
-            DatabaseRow::Sqlite => None,
-            DatabaseRow::Postgres(password) => Some(password),
-        })
+        .bind(engine)
+        .bind(secret)
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -235,6 +243,22 @@ impl Sql {
     pub async fn end_move(&self, id: AppId) -> Result<(), PlatformError> {
         sqlx::query("delete from move where app_id = $1")
             .bind(id.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Says that the app's data is elsewhere from now on.
+    pub async fn set_database(
+        &self,
+        id: AppId,
+        database: &DatabaseRow,
+    ) -> Result<(), PlatformError> {
+        let (engine, secret) = database.columns();
+        sqlx::query("update app set engine = $2, database_password = $3 where id = $1")
+            .bind(id.to_string())
+            .bind(engine)
+            .bind(secret)
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -384,6 +408,7 @@ fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
         created_at: row.try_get("created_at")?,
         database: match (row.try_get("engine")?, row.try_get("database_password")?) {
             ("postgres", Some(password)) => DatabaseRow::Postgres(password),
+            ("external", Some(url)) => DatabaseRow::External(url),
             _ => DatabaseRow::Sqlite,
         },
     })

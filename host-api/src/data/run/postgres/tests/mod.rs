@@ -17,7 +17,7 @@ use crate::data::plan::{
     Answering, Arguments, CallPlan, Cells, Condition, Expr, Node, Order, Output, ReadPlan, Source,
     Test,
 };
-use crate::data::postgres::{Begin, Cluster, PgTx, Postgres, test_url};
+use crate::data::postgres::{Begin, Cluster, Connections, PgTx, Postgres, test_url};
 use crate::data::query::{Operator, Preferences, Rows};
 use crate::data::run::Work;
 use crate::data::schema::Function;
@@ -122,7 +122,9 @@ struct Db {
 }
 
 async fn db() -> Db {
-    let cluster = Cluster::connect(&test_url(), 4).await.unwrap();
+    let cluster = Cluster::connect(&test_url(), &Connections::new(4))
+        .await
+        .unwrap();
     let id = AppId(Uuid::new_v4());
     cluster.create_app(id, "secret").await.unwrap();
     migrate(&cluster, id, MIGRATION).await;
