@@ -125,19 +125,23 @@ async fn a_request_may_be_so_large(engine: Engine) {
         format!("note?select={select}")
     })
     .await;
-    edge(&app, "embeds", 100, "PGRST100", |count| {
+    edge(&app, "embeds", 100, "data.too_large", |count| {
         let embeds: Vec<String> = (0..count).map(|at| format!("p{at}:parent(id)")).collect();
         format!("note?select=id,{}", embeds.join(","))
     })
     .await;
-    edge(&app, "filters", 100, "PGRST100", |count| {
+    edge(&app, "filters", 100, "data.too_large", |count| {
         let filters = vec!["id=gt.0"; count];
         format!("note?{}", filters.join("&"))
     })
     .await;
-    edge(&app, "members of a list", 10_000, "PGRST100", |count| {
-        format!("note?id=in.({})", vec!["1"; count].join(","))
-    })
+    edge(
+        &app,
+        "members of a list",
+        10_000,
+        "data.too_large",
+        |count| format!("note?id=in.({})", vec!["1"; count].join(",")),
+    )
     .await;
     edge(&app, "trees deep", 20, "PGRST100", |depth| {
         let tree = (1..depth).fold("id.eq.1".to_owned(), |inner, _| format!("and({inner})"));
