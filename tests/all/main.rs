@@ -33,6 +33,7 @@ mod migrations;
 mod policies;
 mod procedures;
 mod random;
+mod readme;
 mod regdb;
 mod rest;
 mod scripts;

@@ -78,7 +78,7 @@ impl<'a> Statement<'a> {
     /// What stands before the member `at` of a chain, which is one of shorter ones.
     fn link(&mut self, at: usize, word: &'static str) {
         if at > 0 {
-            let new = at % super::CHAIN_MAX == 0;
+            let new = at.is_multiple_of(super::CHAIN_MAX);
             self.text.push_str(if new { ")" } else { "" });
             self.text.push_str(word);
             self.text.push_str(if new { "(" } else { "" });
