@@ -28,6 +28,7 @@ mod secrets;
 mod table;
 #[cfg(test)]
 mod testing;
+mod timezone;
 mod wasi;
 
 use std::sync::Arc;

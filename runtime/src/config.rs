@@ -27,6 +27,8 @@ pub struct Config {
     pub database_connections: u32,
     /// Whether SQLite waits for the disk. Off only in a test which shows what that loses.
     pub sqlite_durable: bool,
+    /// After which step of a move the process ends. Only in a test which shows that nothing is lost then.
+    pub move_abort: Option<u32>,
     /// Whether apps believe tokens signed with the secret of `--compat`. On only in tests, which have to
     /// be signed-in users.
     pub shared_secret: bool,
@@ -75,6 +77,7 @@ const NOT_OURS: &[&str] = &[
     "bin",
     "guests",
     "test_database_url",
+    "move_to",
 ];
 
 impl Config {
@@ -136,6 +139,7 @@ impl Config {
             database_url: None,
             database_connections: 80,
             sqlite_durable: true,
+            move_abort: None,
             shared_secret: false,
             node: limits::Node::default(),
         };
@@ -192,6 +196,7 @@ impl Config {
             }
             "database_connections" => self.database_connections = count(10_000)?,
             "test_sqlite_durable" if cfg!(debug_assertions) => self.sqlite_durable = value != "off",
+            "test_move_abort" if cfg!(debug_assertions) => self.move_abort = value.parse().ok(),
             "test_shared_secret" if cfg!(debug_assertions) => self.shared_secret = value == "on",
             "connections" => self.node.connections = count(1_000_000)? as usize,
             _ => return Err(format!("the keys are {}", KEYS.join(", "))),

@@ -282,3 +282,6 @@ pub const JOBS_AGAIN: Duration = Duration::from_secs(5);
 pub const JOBS_TIDY: Duration = Duration::from_secs(600);
 /// How long a stopping node waits for its jobs before it gives them back.
 pub const JOBS_STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long a move of an app's data waits for its jobs and deliveries under way: twice what most of them
+/// may take. What takes longer runs again where the data is then, when its lease is over.
+pub const MOVE_QUIET_WAIT: Duration = Duration::from_secs(30);

@@ -107,6 +107,7 @@ impl Node {
             database_url,
             database_connections,
             sqlite_durable,
+            move_abort,
             shared_secret,
             node,
         } = config;
@@ -181,6 +182,7 @@ impl Node {
                 memory: Arc::new(MemoryBudget::new(node.memory_bytes)),
             },
             node: node.clone(),
+            move_abort,
         });
         let platform = Arc::new(platform.await?);
 

@@ -335,6 +335,9 @@ async fn every_platform_route_wants_the_platform_key() {
         ("GET", below("/revisions")),
         ("POST", below("/revisions")),
         ("POST", below("/rollback")),
+        ("GET", below("/move")),
+        ("POST", below("/move")),
+        ("PUT", below("/database")),
         ("GET", below("/secrets")),
         ("PUT", below("/secrets/TOKEN")),
         ("DELETE", below("/secrets/TOKEN")),
@@ -378,7 +381,7 @@ async fn every_platform_route_wants_the_platform_key() {
     .unwrap();
     assert_eq!(
         source.matches(".route(").count(),
-        10,
+        12,
         "a route was added: add it to the matrix"
     );
     assert_snapshot!(app.invoke("hello").await, @"200 hello");

@@ -7,15 +7,18 @@
 
 mod admission;
 mod after_triggers;
+mod api;
 mod apps;
 mod batch;
 mod before_limits;
+mod before_rights;
 mod before_triggers;
 mod cli;
 mod cli_db;
 mod closed;
 mod data_apps;
 mod data_crash;
+mod db_move;
 mod dialect;
 mod egress;
 mod examples;
@@ -30,6 +33,8 @@ mod migrations;
 mod policies;
 mod procedures;
 mod random;
+mod readme;
+mod regdb;
 mod rest;
 mod scripts;
 mod sql_attacks;

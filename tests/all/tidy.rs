@@ -67,9 +67,11 @@ fn only_in(found: &[String], places: &[&str]) {
     assert!(strays.is_empty(), "only in {places:?}: {strays:#?}");
 }
 
-/// Whether a path is a place: the file itself, a file so named, or below a folder.
+/// Whether a path is a place: the file itself, a file so named, below a folder, or below any folder of
+/// that name.
 fn is_at(path: &str, place: &str) -> bool {
     path == place
+        || (place.starts_with('/') && path.contains(place))
         || Path::new(path)
             .file_name()
             .is_some_and(|name| name == place)

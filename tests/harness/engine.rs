@@ -62,7 +62,7 @@ impl Engine {
 ///
 /// # Panics
 /// If nobody started one.
-fn admin_url() -> String {
+pub fn admin_url() -> String {
     let url = setting("PUMICE_TEST_DATABASE_URL", "")
         .to_string_lossy()
         .into_owned();
@@ -74,10 +74,23 @@ fn admin_url() -> String {
 }
 
 /// The superuser's address of another database of that server.
-fn address(database: &str) -> String {
+///
+/// # Panics
+/// If nobody started one.
+pub fn address(database: &str) -> String {
     let admin = admin_url();
     let (server, _) = admin.rsplit_once('/').expect("it names a database");
     format!("{server}/{database}")
+}
+
+/// A login's address of a database of that server.
+///
+/// # Panics
+/// If nobody started one.
+pub fn address_as(login: &str, password: &str, database: &str) -> String {
+    let address = address(database);
+    let (_, place) = address.split_once('@').expect("it names a user");
+    format!("postgres://{login}:{password}@{place}")
 }
 
 impl App {
@@ -134,10 +147,20 @@ pub struct Session {
 impl App {
     /// Opens a session in the app's database on PostgreSQL, as the superuser.
     pub async fn session(&self) -> Session {
+        Session::open(&self.database())
+    }
+}
+
+impl Session {
+    /// Opens one in a database of the tests' server, as the superuser.
+    ///
+    /// # Panics
+    /// If `psql` cannot be started.
+    pub fn open(database: &str) -> Session {
         let mut command = tokio::process::Command::new("psql");
         command
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
-            .args(["-d", &address(&self.database())])
+            .args(["-d", &address(database)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
@@ -146,9 +169,7 @@ impl App {
         let lines = BufReader::new(output).lines();
         Session { process, lines }
     }
-}
 
-impl Session {
     /// Runs one statement, and returns what it printed when it has ended.
     ///
     /// # Panics

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use app::{App, Bundle, Follow};
 pub use client::{Answer, Call, Streaming, raw};
-pub use engine::{Engine, Session, psql};
+pub use engine::{Engine, Session, address, address_as, admin_url, psql};
 pub use pipe::{Command, Lines, Output, Running, node_script};
 pub use rest::Effects;
 pub use server::TestServer;

@@ -74,6 +74,15 @@ pub enum DataError {
     TransactionOpen,
     #[error("the transaction is over")]
     TransactionEnded,
+    /// A write while the app's data is on its way to another database, or by a door that still leads to
+    /// the old one. The same may succeed in a moment.
+    #[error(
+        "the app's data is being moved to another database and cannot be changed now; try again"
+    )]
+    Moving,
+    /// A write to an SQLite file whose data was moved away.
+    #[error("this file's data was moved to {0}; it stays as it was and cannot be changed")]
+    Moved(String),
     /// More rows or bytes than one call may carry; the text says which limit.
     #[error("{0}")]
     TooLarge(String),

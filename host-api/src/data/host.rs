@@ -430,6 +430,11 @@ fn told(error: DataError) -> Error {
         DataError::TransactionOpen => Error::TransactionOpen,
         DataError::TransactionEnded => Error::TransactionEnded,
         DataError::TooLarge(text) => Error::TooLarge(text),
+        DataError::Moving => Error::Unavailable,
+        DataError::Moved(_) => {
+            tracing::error!(%error, "an app's file cannot be written");
+            Error::Unavailable
+        }
         DataError::Unavailable(cause) => {
             tracing::error!(%cause, "an app's database is not available");
             Error::Unavailable

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 
 use super::hooks::{Batch, BeforeTrigger, Change, Operation, Verdict};
-use super::plan::{self, Cells, Condition, DeletePlan, Expr, InsertPlan, Test, UpdatePlan};
+use super::plan::{self, Cells, Condition, DeletePlan, Expr, InsertPlan, Scope, Test, UpdatePlan};
 use super::query::{Operator, Preferences, Rows};
 use super::run::{self, OldRow, Work};
 use super::schema::Command;
@@ -21,6 +21,9 @@ use crate::budget::Budget;
 
 /// How often a statement is tried whose rows changed while its triggers were asked.
 const ATTEMPTS: u32 = 5;
+
+/// Keys of an upsert that are looked for in one statement.
+const KEYS_MAX: usize = 500;
 
 /// The triggers that a statement meets.
 #[derive(Clone, Default)]
@@ -55,6 +58,16 @@ impl Statement {
             Statement::Insert(plan) | Statement::Upsert(plan) => &plan.answer.preferences,
             Statement::Update(plan) => &plan.answer.preferences,
             Statement::Delete(plan) => &plan.answer.preferences,
+        }
+    }
+
+    /// The table whose rows it finds.
+    fn finds(&self) -> Option<&Arc<Table>> {
+        match self {
+            Statement::Insert(_) => None,
+            Statement::Upsert(plan) => Some(&plan.table),
+            Statement::Update(plan) => Some(&plan.table),
+            Statement::Delete(plan) => Some(&plan.table),
         }
     }
 }
@@ -131,13 +144,24 @@ impl DataStore {
         statement: &Statement,
         triggers: &Triggers,
     ) -> Result<Rows, DataError> {
+        let settings = self.settings();
+        let scope = Scope {
+            schema,
+            settings: &settings,
+            actor,
+        };
         let asking = Asking {
+            scope,
             actor,
             within,
             triggers,
         };
+        if let Some(table) = statement.finds() {
+            plan::may_judge(&scope, table)?;
+        }
         let work = match statement {
             Statement::Insert(plan) => {
+                few(&plan.rows)?;
                 let rows = asking.inserted(&plan.table, &plan.rows).await?;
                 Work::Insert(InsertPlan {
                     rows: rows.into_iter().flatten().collect(),
@@ -190,19 +214,16 @@ impl DataStore {
             Some(conflict) => (&plan.table, &conflict.on),
             None => return Ok(Work::Insert(plan.clone())),
         };
+        few(&plan.rows)?;
         let keys: Vec<Option<Vec<&RawValue>>> = plan
             .rows
             .iter()
             .map(|row| key_cells(row, conflict))
             .collect();
-        let there = Condition::Any(
-            keys.iter()
-                .flatten()
-                .map(|key| same_key(table, conflict, key))
-                .collect(),
-        );
         let mut olds = HashMap::new();
-        if keys.iter().any(Option::is_some) {
+        let given: Vec<&Vec<&RawValue>> = keys.iter().flatten().collect();
+        for given in given.chunks(KEYS_MAX) {
+            let there = any_key(table, conflict, given);
             let (actor, within) = (asking.actor, asking.within);
             let found = self
                 .old_rows(actor, within, schema, table, &[there], Command::Select)
@@ -296,8 +317,17 @@ impl DataStore {
     }
 }
 
+/// Rows of a request are bounded as those that a statement finds are.
+fn few(rows: &[Cells]) -> Result<(), DataError> {
+    match rows.len() > TRIGGER_ROWS_MAX {
+        true => Err(super::too_many_rows(TRIGGER_ROWS_MAX)),
+        false => Ok(()),
+    }
+}
+
 /// Who is asked, and on whose behalf.
 struct Asking<'a> {
+    scope: Scope<'a>,
     actor: &'a Actor,
     within: Option<&'a Transaction>,
     triggers: &'a Triggers,
@@ -323,7 +353,11 @@ impl Asking<'_> {
             .zip(rows)
             .map(|(judgement, cells)| match judgement {
                 Judgement::Keep => Ok(Some(cells.clone())),
-                Judgement::Replace(row) => plan::replacement(table, &row).map(Some),
+                Judgement::Replace(row) => {
+                    let cells = plan::replacement(table, &row)?;
+                    plan::may_replace(&self.scope, table, operation, &cells)?;
+                    Ok(Some(cells))
+                }
                 Judgement::Skip => Ok(None),
             })
             .collect()
@@ -352,6 +386,7 @@ impl Asking<'_> {
                     Judgement::Keep => Some((old, cells)),
                     Judgement::Replace(row) => {
                         let cells = changed_cells(table, &old, &row, &cells)?;
+                        plan::may_replace(&self.scope, table, operation, &cells)?;
                         Some((old, cells))
                     }
                     Judgement::Skip => None,
@@ -491,21 +526,34 @@ fn key_cells<'c>(cells: &'c Cells, key: &[usize]) -> Option<Vec<&'c RawValue>> {
         .collect()
 }
 
-fn same_key(table: &Arc<Table>, key: &[usize], values: &[&RawValue]) -> Condition {
-    let tests = key.iter().zip(values).map(|(&column, value)| {
+/// The rows with one of these keys.
+fn any_key(table: &Arc<Table>, key: &[usize], keys: &[&Vec<&RawValue>]) -> Condition {
+    let literal = |value: &RawValue| {
         let text = serde_json::from_str::<String>(value.get());
-        let literal = text.unwrap_or_else(|_| value.get().to_owned());
-        Condition::Test {
-            expr: Expr::Column {
-                alias: 0,
-                table: table.clone(),
-                column,
-            },
-            not: false,
-            test: Test::Compare(Operator::Eq, None, literal),
-        }
+        text.unwrap_or_else(|_| value.get().to_owned())
+    };
+    let test = |column: usize, test: Test| Condition::Test {
+        expr: Expr::Column {
+            alias: 0,
+            table: table.clone(),
+            column,
+        },
+        not: false,
+        test,
+    };
+    if let [column] = *key {
+        let values = keys.iter().flat_map(|values| values.iter());
+        let values = values.map(|value| literal(value));
+        return test(column, Test::In(values.collect()));
+    }
+    let same = keys.iter().map(|values| {
+        let values = key.iter().zip(values.iter());
+        let tests = values.map(|(&column, value)| {
+            test(column, Test::Compare(Operator::Eq, None, literal(value)))
+        });
+        Condition::All(tests.collect())
     });
-    Condition::All(tests.collect())
+    Condition::Any(same.collect())
 }
 
 /// A key's values however they are written: `1` is `"1"` in a number's column.
@@ -518,4 +566,90 @@ fn canonical(table: &Table, key: &[usize], values: &[&RawValue]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+
+    use super::super::hooks::WriteHooks;
+    use super::super::query::{Conflict, Insert, Query, Returning, body};
+    use super::super::testing::{TestDb, both};
+    use super::*;
+
+    struct Keeps;
+
+    impl BeforeTrigger for Keeps {
+        fn name(&self) -> &str {
+            "keeps"
+        }
+
+        fn serializable(&self) -> bool {
+            false
+        }
+
+        fn check<'a>(
+            &'a self,
+            _: &'a Actor,
+            _: Option<&'a Transaction>,
+            batch: &'a Batch,
+        ) -> BoxFuture<'a, Result<Vec<Verdict>, DataError>> {
+            Box::pin(async { Ok(batch.changes.iter().map(|_| Verdict::Keep).collect()) })
+        }
+    }
+
+    struct Hooks;
+
+    impl WriteHooks for Hooks {
+        fn before(&self, _: &str, _: Operation) -> Vec<Arc<dyn BeforeTrigger>> {
+            vec![Arc::new(Keeps)]
+        }
+
+        fn committed(&self) {}
+    }
+
+    async fn insert(test: &TestDb, table: &str, rows: usize, merge: bool) -> String {
+        let rows: Vec<String> = (0..rows)
+            .map(|n| format!(r#"{{"a":{n},"b":{n},"n":{n}}}"#))
+            .collect();
+        let insert = Insert {
+            query: Query {
+                table: table.to_owned(),
+                ..Query::default()
+            },
+            rows: body::json(format!("[{}]", rows.join(",")).as_bytes()).unwrap(),
+            columns: None,
+            missing_default: false,
+            conflict: merge.then(|| Conflict {
+                on: Vec::new(),
+                merge: true,
+            }),
+            returning: Returning::Count,
+        };
+        let (actor, preferences) = (test.actor(0), Preferences::default());
+        let done = test.store.insert(&actor, None, insert, preferences).await;
+        match done {
+            Ok(rows) => rows.count.to_string(),
+            Err(DataError::TooLarge(_)) => "too large".to_owned(),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_that_triggers_see_are_bounded_and_may_be_many() {
+        let tables = "create table one (a integer primary key, b integer, n integer);
+            create table two (a integer, b integer, n integer, primary key (a, b));";
+        for test in both(tables, &[]).await {
+            test.store.set_hooks(Arc::new(Hooks));
+            for table in ["one", "two"] {
+                let over = TRIGGER_ROWS_MAX + 1;
+                assert_eq!(insert(&test, table, over, false).await, "too large");
+                assert_eq!(insert(&test, table, over, true).await, "too large");
+                assert_eq!(insert(&test, table, 800, false).await, "800");
+                // Some are there, and there are more than SQLite takes in one chain.
+                assert_eq!(insert(&test, table, 1_600, true).await, "1600");
+            }
+            test.end().await;
+        }
+    }
 }

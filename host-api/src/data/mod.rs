@@ -29,6 +29,7 @@ mod sqlite_ffi;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transaction;
+pub mod transfer;
 mod types;
 mod value;
 
@@ -63,6 +64,8 @@ pub const TRANSACTION_MAX: Duration = Duration::from_millis(500);
 pub const BODY_ROWS_MAX: usize = 50_000;
 /// Conditions of one request.
 pub const FILTERS_MAX: usize = 100;
+/// Cells of one body of csv, where an empty one takes a byte to send.
+pub const BODY_CELLS_MAX: usize = 1_000_000;
 /// Columns of a table: PostgreSQL's own limit.
 pub const COLUMNS_MAX: usize = 1_600;
 /// Members of a list in a filter.
@@ -74,7 +77,7 @@ pub const TREE_DEPTH_MAX: usize = 20;
 
 fn too_many_rows(max: usize) -> DataError {
     DataError::TooLarge(format!(
-        "the statement meets more than {max} rows, the most that before-triggers are asked about at once; narrow its filters"
+        "the statement meets more than {max} rows, the most that before-triggers are asked about at once; narrow its filters, or send fewer rows"
     ))
 }
 

@@ -87,6 +87,7 @@ impl DataStore {
                 sqlite.write(context, TIMEOUT, job).await
             }
             Db::Postgres(postgres) => {
+                self.not_external("jobs and a change log")?;
                 let mut tx = postgres.begin(&context, options(false)).await?;
                 match operation.run(&mut tx).await {
                     Ok(answer) => tx.commit().await.map(|()| answer),
@@ -115,6 +116,7 @@ impl DataStore {
                 sqlite.read(context, TIMEOUT, job).await
             }
             Db::Postgres(postgres) => {
+                self.not_external("jobs and a change log")?;
                 let mut tx = postgres.begin(&context, options(true)).await?;
                 let answer = operation.run(&mut tx).await;
                 let _ = tx.rollback().await;

@@ -25,7 +25,7 @@ pub struct Schema {
     pub enums: BTreeMap<String, Arc<Enum>>,
     /// SQL functions by schema and name, overloaded ones in order of their arguments. PostgreSQL only.
     pub functions: BTreeMap<String, BTreeMap<String, Vec<Arc<Function>>>>,
-    /// Names of time zones that a request may ask for.
+    /// PostgreSQL: names of time zones that a request may ask for ([`Schema::has_timezone`]).
     pub timezones: BTreeSet<String>,
     /// What leads from one relation to another. [`Schema::complete`] fills it in.
     #[serde(skip)]
@@ -84,6 +84,17 @@ pub struct View {
     /// Whether the tables it reads are read with the rights of whoever reads it, as PostgreSQL's
     /// `security_invoker` says and we by default; with its owner's otherwise.
     pub invoker: bool,
+    /// On SQLite: why rows of it cannot be written.
+    #[serde(skip)]
+    pub closed: Option<Closed>,
+}
+
+/// Why a view cannot be written, in PostgreSQL's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The view itself, or one that it shows.
+    pub view: String,
+    pub why: String,
 }
 
 /// SQLite text of an expression or a select, with places where the text for a relation of schema
@@ -161,7 +172,8 @@ pub struct Column {
     pub default: Option<String>,
     /// `generated always as (…)` or `generated always as identity`: never written by a client.
     pub generated_always: bool,
-    /// SQLite: what computes it, of the row's other columns by their names.
+    /// On SQLite: what computes a `generated always as (…)`, of the row's other columns by their names.
+    #[serde(skip)]
     pub generated: Option<String>,
     pub comment: Option<String>,
     /// Of a view's column: the column that it shows.
@@ -189,10 +201,18 @@ pub struct Function {
     /// Whether the planner is told that it answers one row: `rows 1`.
     pub one_row: bool,
     pub volatility: Volatility,
+    /// Roles that may call it (`public` is everybody): for telling what there is only, the database
+    /// itself refuses.
+    pub callers: BTreeSet<String>,
     pub comment: Option<String>,
 }
 
 impl Function {
+    /// Whether a role may be told of it.
+    pub fn lets_in(&self, role: &str) -> bool {
+        self.callers.contains(role) || self.callers.contains(PUBLIC)
+    }
+
     /// Whether a request can say what each argument is: by its name, or as the whole body. Others only
     /// compute fields.
     ///
@@ -342,6 +362,14 @@ impl Schema {
     /// A table or view of schema `public`.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.relation(PUBLIC, name)
+    }
+
+    /// Whether a request may ask for this time zone.
+    pub fn has_timezone(&self, name: &str) -> bool {
+        match self.engine {
+            Engine::Sqlite => super::types::is_zone(name),
+            Engine::Postgres => self.timezones.contains(name),
+        }
     }
 
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {

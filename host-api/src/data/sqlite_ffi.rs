@@ -42,11 +42,23 @@ const CACHED_TEXT_MAX: usize = 4 << 10;
 /// VM steps between two looks at the clock: some ten microseconds of work.
 const STEPS_PER_LOOK: c_int = 1000;
 
+/// Calls of functions between two looks at the clock, of which each is a step or two.
+const CALLS_PER_LOOK: u32 = 64;
+
+/// Bytes of arguments that make a call count as a look's worth by itself: it may take as long as all
+/// the steps between two looks.
+const CALL_BYTES_PER_LOOK: usize = 64 << 10;
+
 /// The longest text, blob or row: what one request may carry, with room for its JSON form.
-const VALUE_BYTES_MAX: c_int = 64 << 20;
+pub(super) const VALUE_BYTES_MAX: usize = 64 << 20;
 
 /// The longest statement. A bulk insert binds its rows as one JSON text.
-const SQL_BYTES_MAX: c_int = 1 << 20;
+pub(super) const SQL_BYTES_MAX: usize = 1 << 20;
+
+/// Arguments of a statement.
+///
+/// Source: SQLite, `SQLITE_MAX_VARIABLE_NUMBER`.
+pub(super) const ARGUMENTS_MAX: usize = 32_766;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -124,6 +136,10 @@ struct Shared {
     deadline: Cell<Option<Instant>>,
     /// VM steps left.
     budget: Cell<Option<u64>>,
+    /// When a caller that may not wait gives up.
+    brief: Cell<Option<Instant>>,
+    /// Calls of functions since the last look at the clock, and bytes of their arguments.
+    calls: Cell<(u32, usize)>,
     /// Steps of the running statement.
     stepped: Cell<u64>,
     /// Steps of all statements since they were last asked for.
@@ -261,6 +277,8 @@ impl Connection {
             cause: RefCell::new(None),
             deadline: Cell::new(None),
             budget: Cell::new(None),
+            brief: Cell::new(None),
+            calls: Cell::new((0, 0)),
             steps: Cell::new(0),
             stepped: Cell::new(0),
             stop: Cell::new(None),
@@ -303,8 +321,8 @@ impl Connection {
             self.check(code)?;
         }
         for (limit, value) in [
-            (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
-            (ffi::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX),
+            (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX as c_int),
+            (ffi::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX as c_int),
             // Matching takes time with the square of it.
             (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
             (ffi::SQLITE_LIMIT_ATTACHED, 0),
@@ -413,7 +431,7 @@ impl Connection {
                         .and_then(|number| number.parse::<usize>().ok()),
                 };
                 match number {
-                    Some(number @ 1..=32_766) => Ok(number - 1),
+                    Some(number @ 1..=ARGUMENTS_MAX) => Ok(number - 1),
                     _ => Err(refused(SqlFault::new(
                         "42P02",
                         format!("there is no parameter {}", name.unwrap_or_default()),
@@ -776,17 +794,27 @@ impl Connection {
         let shared = self.shared();
         shared.deadline.set(deadline);
         shared.budget.set(steps);
+        shared.brief.set(None);
+        shared.calls.set((0, 0));
         shared.stop.set(None);
         shared.busy.set(false);
+    }
+
+    /// As [`Connection::limit`] for a caller that may not wait: what goes on after `until`, or calls a
+    /// function with more text than is read in that time, is over budget too.
+    pub fn limit_in_place(&self, deadline: Instant, steps: u64, until: Instant) {
+        self.limit(Some(deadline), Some(steps));
+        self.shared().brief.set(Some(until));
     }
 
     /// Takes the limits back; what they did is still known.
     pub fn limit_end(&self) {
         self.shared().deadline.set(None);
         self.shared().budget.set(None);
+        self.shared().brief.set(None);
     }
 
-    /// Whether a statement was ended since [`Connection::limit`] because it took too many steps, or met
+    /// Whether a statement was ended since [`Connection::limit`] because it took too long, or met
     /// another process's lock: what a caller that may not wait asks.
     pub fn over_budget(&self) -> bool {
         self.shared().stop.get() == Some(Stop::Budget) || self.shared().busy.get()
@@ -916,15 +944,66 @@ unsafe extern "C" fn look(shared: *mut c_void) -> c_int {
     let shared = unsafe { &*shared.cast::<Shared>() };
     let stepped = shared.stepped.get() + STEPS_PER_LOOK as u64;
     shared.stepped.set(stepped);
-    let stop = if shared.budget.get().is_some_and(|budget| stepped > budget) {
-        Stop::Budget
-    } else if shared.deadline.get().is_some_and(|at| Instant::now() >= at) {
-        Stop::Deadline
-    } else {
-        return 0;
+    let stop = match shared.budget.get().is_some_and(|budget| stepped > budget) {
+        true => Some(Stop::Budget),
+        false => shared.late(),
     };
-    shared.stop.set(Some(stop));
-    1
+    match stop {
+        Some(stop) => {
+            shared.stop.set(Some(stop));
+            1
+        }
+        None => 0,
+    }
+}
+
+impl Shared {
+    /// What the clock says.
+    fn late(&self) -> Option<Stop> {
+        let (deadline, brief) = (self.deadline.get(), self.brief.get());
+        if deadline.is_none() && brief.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        if brief.is_some_and(|at| now >= at) {
+            Some(Stop::Budget)
+        } else if deadline.is_some_and(|at| now >= at) {
+            Some(Stop::Deadline)
+        } else {
+            None
+        }
+    }
+
+    /// Before a function is called: SQLite itself looks at the clock only after many steps, and each call
+    /// is one.
+    ///
+    /// `slow`: the call may take more than a look at each byte, so a long text is not for who may not wait.
+    fn may_call(&self, args: &[ValueRef<'_>], slow: bool) -> Result<(), DataError> {
+        let bytes = args.iter().map(|arg| match arg {
+            ValueRef::Text(text) => text.len(),
+            ValueRef::Blob(blob) => blob.len(),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
+        });
+        let bytes = bytes.sum::<usize>();
+        let (calls, before) = self.calls.get();
+        let looks = calls + 1 >= CALLS_PER_LOOK || before + bytes >= CALL_BYTES_PER_LOOK;
+        if !looks {
+            self.calls.set((calls + 1, before + bytes));
+            return Ok(());
+        }
+        self.calls.set((0, 0));
+        let stop = match self.brief.get() {
+            Some(_) if slow && bytes >= CALL_BYTES_PER_LOOK => Some(Stop::Budget),
+            _ => self.late(),
+        };
+        match stop {
+            Some(stop) => {
+                self.stop.set(Some(stop));
+                Err(timed_out())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// # Safety
@@ -977,12 +1056,8 @@ unsafe extern "C" fn call(
         (function, function.shared.as_ref(), values)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        // A row may take long in functions: SQLite looks at the clock only after many steps.
-        if shared.deadline.get().is_some_and(|at| Instant::now() >= at) {
-            shared.stop.set(Some(Stop::Deadline));
-            return Err(timed_out());
-        }
         let call = |args: &[ValueRef<'_>]| {
+            shared.may_call(args, true)?;
             (function.call)(&shared.context.borrow(), shared.now.get(), args)
         };
         // SAFETY: values of this call.
@@ -1030,7 +1105,12 @@ unsafe extern "C" fn aggregate_step<S: Default>(
             &mut **state
         };
         // SAFETY: values of this call.
-        unsafe { with_arguments(values, |args| (aggregate.step)(state, args)) }
+        unsafe {
+            with_arguments(values, |args| {
+                shared.may_call(args, false)?;
+                (aggregate.step)(state, args)
+            })
+        }
     }))
     .unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
     if let Err(error) = outcome {

@@ -62,6 +62,23 @@ impl DataStore {
         &self.0.db
     }
 
+    /// Whether the database is one that Pumice makes nothing in.
+    pub fn is_external(&self) -> bool {
+        matches!(&self.0.db, Db::Postgres(postgres) if postgres.is_external())
+    }
+
+    /// # Errors
+    /// 0A000 in an external database.
+    pub(super) fn not_external(&self, what: &str) -> Result<(), DataError> {
+        match self.is_external() {
+            true => Err(DataError::sql(
+                "0A000",
+                format!("the app's database is an external one, without {what}"),
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// What the tables are; read from the database the first time.
     ///
     /// # Errors
@@ -315,7 +332,7 @@ impl DataStore {
     /// One statement of a guest's own, as the app. Before-triggers do not see it; the change log does.
     ///
     /// # Errors
-    /// PostgreSQL's or SQLite's own; 42501 for what a guest may not do.
+    /// PostgreSQL's or SQLite's own; 42501 for what a guest may not do; 0A000 in an external database.
     pub async fn sql(
         &self,
         actor: &Actor,
@@ -323,6 +340,8 @@ impl DataStore {
         statement: String,
         parameters: Vec<Box<RawValue>>,
     ) -> Result<Rows, DataError> {
+        // Its rows need a function of ours. Nor could it be kept from taking the login's role.
+        self.not_external("raw SQL")?;
         let work = Work::Sql {
             statement,
             parameters,

@@ -1,13 +1,15 @@
 //! An app's database on each engine, for the unit tests of what lives in it.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::changes::Subscription;
-use super::ddl::MigrationFile;
+use super::ddl::{self, MigrationFile};
 use super::hooks::Operation;
 use super::migrate::{self, Migrations};
-use super::postgres::Cluster;
+use super::postgres::{Cluster, Connections};
 use super::sqlite::{Options, Sqlite};
 use super::{Actor, Authority, DataError, DataStore, Db, Transaction};
 use crate::{AppId, Caller, InvocationId, Role};
@@ -38,7 +40,11 @@ pub(crate) fn subscription(trigger: &str, table: &str, operations: &[Operation])
 
 async fn sqlite(migration: &str, subscriptions: &[Subscription]) -> TestDb {
     let folder = tempfile::tempdir().unwrap();
-    let db = Sqlite::new(folder.path().join("app.db"), Options::default());
+    let options = Options {
+        setup: Some(Arc::new(ddl::register)),
+        ..Options::default()
+    };
+    let db = Sqlite::new(folder.path().join("app.db"), options);
     let test = TestDb {
         store: DataStore::new(Db::Sqlite(db)),
         folder: Some(folder),
@@ -50,7 +56,7 @@ async fn sqlite(migration: &str, subscriptions: &[Subscription]) -> TestDb {
 }
 
 pub(crate) async fn postgres(migration: &str, subscriptions: &[Subscription]) -> TestDb {
-    let cluster = Cluster::connect(&super::postgres::test_url(), 8)
+    let cluster = Cluster::connect(&super::postgres::test_url(), &Connections::new(8))
         .await
         .unwrap();
     let app = AppId(Uuid::new_v4());
@@ -146,6 +152,28 @@ impl TestDb {
             }
         }
         self.store.own_read(Count(sqlite, postgres)).await.unwrap()
+    }
+
+    /// A session of the owner, on PostgreSQL.
+    pub async fn owner(&self) -> super::postgres::Owner {
+        let (cluster, app) = self.cluster.as_ref().unwrap();
+        cluster.as_owner(*app).await.unwrap()
+    }
+
+    /// The number that `statement` answers to the owner, on PostgreSQL.
+    pub async fn asked(&self, statement: &'static str) -> i64 {
+        let mut tx = self.owner().await.begin().await.unwrap();
+        let number = sqlx::query_scalar(statement).fetch_one(tx.connection());
+        let number = number.await.unwrap();
+        tx.rollback().await.unwrap().close().await.unwrap();
+        number
+    }
+
+    /// One statement of the owner, on PostgreSQL.
+    pub async fn as_owner(&self, statement: &str) {
+        let mut tx = self.owner().await.begin().await.unwrap();
+        tx.execute("test.sql", 1, statement).await.unwrap();
+        tx.commit().await.unwrap().close().await.unwrap();
     }
 
     pub async fn end(self) {

@@ -480,14 +480,9 @@ fn zone(name: &str) -> Result<TimeZone, CronFault> {
             "is an offset, not a time zone: write a place, such as `Europe/Berlin`, or `UTC`",
         ));
     }
-    // Files beside the zones: what they say depends on the machine, or counts leap seconds.
-    let lower = name.to_ascii_lowercase();
-    let foreign = ["localtime", "posixrules", "factory", "etc/unknown"].contains(&lower.as_str())
-        || lower.starts_with("posix/")
-        || lower.starts_with("right/");
-    match TimeZone::get(name) {
-        Ok(zone) if !foreign => Ok(zone),
-        _ => Err(fault(
+    match crate::timezone::named(name) {
+        Some(zone) => Ok(zone),
+        None => Err(fault(
             "is not a time zone: write a name of IANA's database, such as `Europe/Berlin` or `UTC`",
         )),
     }

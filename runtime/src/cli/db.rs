@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::client::{Client, refusal};
 use super::project::Project;
-use super::{Report, schema_diff, serve};
+use super::{AppArgs, Report, db_move, db_register, schema_diff, serve};
 use crate::config::Config;
 use crate::functions::App;
 use crate::functions::bundle::{self, MIGRATIONS, SEED};
@@ -47,6 +47,29 @@ pub enum Db {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
+    /// Move an app's data from its SQLite file to a PostgreSQL server, while it is served.
+    Move {
+        /// The server, as who may make databases there: postgres://user:password@host/postgres.
+        #[arg(long, env = "PUMICE_MOVE_TO", hide_env_values = true)]
+        to: String,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+    /// Make a PostgreSQL database that somebody else keeps the app's.
+    #[command(visible_alias = "regdb")]
+    Register {
+        /// postgres://user:password@host/database; read from standard input if not given.
+        #[arg(long)]
+        url: Option<String>,
+        /// Print what the database's administrator runs once, and register nothing.
+        #[arg(long, conflicts_with = "url")]
+        sql: bool,
+        /// With --sql: the name of the login; pumice_<app> if not given.
+        #[arg(long, requires = "sql")]
+        login: Option<String>,
+        #[command(flatten)]
+        app: AppArgs,
+    },
 }
 
 pub async fn run(command: Db, report: &Report) -> anyhow::Result<ExitCode> {
@@ -55,6 +78,14 @@ pub async fn run(command: Db, report: &Report) -> anyhow::Result<ExitCode> {
         Db::Reset { folder, yes } => reset(&Folder::open(&folder)?, yes, report).await?,
         Db::Lint { folder } => return lint(&Folder::open(&folder)?, report).await,
         Db::Diff { folder } => diff(&Folder::open(&folder)?, report).await?,
+        Db::Move { to, app } => db_move::run(&to, &app, report).await?,
+        Db::Register {
+            sql: true,
+            login,
+            app,
+            ..
+        } => db_register::print_sql(login, &app)?,
+        Db::Register { url, app, .. } => db_register::run(url, &app, report).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,8 @@
 
 mod client;
 mod db;
+mod db_move;
+mod db_register;
 mod dev;
 mod doctor;
 mod r#gen;
@@ -132,7 +134,7 @@ enum Command {
         #[command(flatten)]
         app: AppArgs,
     },
-    /// Manage the database of the app of this folder.
+    /// Manage the database of an app.
     Db {
         #[command(subcommand)]
         command: db::Db,

@@ -133,6 +133,18 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
                 (StatusCode::PAYLOAD_TOO_LARGE, "platform.body_too_large")
             }
             PlatformError::Migration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.migration"),
+            PlatformError::OnPostgres(_) => (StatusCode::CONFLICT, "platform.on_postgres"),
+            PlatformError::OtherCluster => (StatusCode::CONFLICT, "platform.other_cluster"),
+            PlatformError::DatabaseExists(_) => (StatusCode::CONFLICT, "platform.database_exists"),
+            PlatformError::Cluster(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.cluster"),
+            PlatformError::Transfer(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.transfer"),
+            PlatformError::Moving(_) => (StatusCode::CONFLICT, "platform.moving"),
+            PlatformError::NoMove(_) => (StatusCode::NOT_FOUND, "platform.no_move"),
+            PlatformError::External(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.external"),
+            PlatformError::DatabaseUsed(_) => (StatusCode::CONFLICT, "platform.database_used"),
+            PlatformError::NotExternal(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "platform.not_external")
+            }
             PlatformError::NoCluster => (StatusCode::SERVICE_UNAVAILABLE, "platform.no_cluster"),
             PlatformError::Data(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.data"),
             PlatformError::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.database"),
@@ -173,6 +185,8 @@ fn data_status(error: &DataError) -> (StatusCode, &'static str) {
         DataError::TransactionOpen => (StatusCode::CONFLICT, "data.transaction_open"),
         DataError::TransactionEnded => (StatusCode::GATEWAY_TIMEOUT, "data.transaction_ended"),
         DataError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "data.too_large"),
+        DataError::Moving => (StatusCode::SERVICE_UNAVAILABLE, "data.moving"),
+        DataError::Moved(_) => (StatusCode::SERVICE_UNAVAILABLE, "data.moved"),
         DataError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "data.unavailable"),
         DataError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "data.internal"),
     }
@@ -305,6 +319,9 @@ fn message(error: &Error, status: StatusCode) -> String {
         Error::Data(DataError::TransactionEnded) => {
             "the transaction was open for too long and is undone".to_owned()
         }
+        Error::Data(DataError::Moving) | Error::Jobs(JobError::Data(DataError::Moving)) => {
+            error.to_string()
+        }
         _ if status.is_server_error() => {
             "something failed inside the server; its log says what".to_owned()
         }
@@ -338,7 +355,8 @@ fn with_headers(error: &Error, mut response: Response<Body>) -> Response<Body> {
             }
             GuestFault::Failed => {}
         },
-        Error::Data(DataError::Unavailable(_)) => {
+        Error::Data(DataError::Unavailable(_) | DataError::Moving)
+        | Error::Jobs(JobError::Data(DataError::Moving)) => {
             drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
         }
         Error::Range { total, .. } => {
@@ -370,8 +388,12 @@ fn log(error: &Error, status: StatusCode, request_id: RequestId) {
         error,
         Error::Invoke(_)
             | Error::Data(
-                DataError::Guest { .. } | DataError::Sql(_) | DataError::TransactionEnded
+                DataError::Guest { .. }
+                    | DataError::Sql(_)
+                    | DataError::TransactionEnded
+                    | DataError::Moving
             )
+            | Error::Jobs(JobError::Data(DataError::Moving))
     );
     let ours = status.is_server_error() && !guests;
     if ours || matches!(error, Error::Invoke(InvokeError::Boot(_))) {

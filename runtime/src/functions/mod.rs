@@ -10,8 +10,8 @@ pub mod statics;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pumice_host_api::data::{DataStore, Settings};
@@ -104,7 +104,7 @@ pub struct App {
     pub id: AppId,
     pub name: String,
     pub created_at: String,
-    pub keys: AppKeys,
+    pub keys: Arc<AppKeys>,
     pub guests: Arc<AppGuests>,
     /// The app's folder; its files by content are in `blobs/`.
     pub folder: PathBuf,
@@ -122,7 +122,12 @@ pub struct App {
     egress: EgressClient,
     memory: Arc<MemoryBudget>,
     /// One deployment at a time.
-    pub deploying: tokio::sync::Mutex<()>,
+    pub deploying: Arc<tokio::sync::Mutex<()>>,
+    /// Held by each job and delivery under way; whoever moves the data waits until none is.
+    pub working: Arc<tokio::sync::RwLock<()>>,
+    /// The same app with its data elsewhere, once that was moved or registered: this one then ends what
+    /// it began.
+    pub successor: OnceLock<Arc<App>>,
 }
 
 /// Who an app is.
@@ -155,7 +160,7 @@ impl App {
             id,
             name,
             created_at,
-            keys,
+            keys: Arc::new(keys),
             guests: Arc::new(AppGuests {
                 share: AppShare::new(node),
                 sampler: Sampler::default(),
@@ -169,7 +174,33 @@ impl App {
                 server.memory.clone(),
                 node.memory_bytes / 2,
             )),
-            deploying: tokio::sync::Mutex::default(),
+            deploying: Arc::default(),
+            working: Arc::default(),
+            successor: OnceLock::new(),
+        }
+    }
+
+    /// The same app with its tables in `data`; without a revision, for that leads to the tables too.
+    pub fn moved(&self, data: DataStore) -> App {
+        App {
+            id: self.id,
+            name: self.name.clone(),
+            created_at: self.created_at.clone(),
+            keys: self.keys.clone(),
+            guests: self.guests.clone(),
+            folder: self.folder.clone(),
+            secrets: ArcSwap::new(self.secrets.load_full()),
+            revision: ArcSwapOption::empty(),
+            data,
+            files: self.files.clone(),
+            messages: self.messages.clone(),
+            woken: AtomicBool::new(false),
+            cache: self.cache.clone(),
+            egress: self.egress.clone(),
+            memory: self.memory.clone(),
+            deploying: self.deploying.clone(),
+            working: Arc::default(),
+            successor: OnceLock::new(),
         }
     }
 

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::data::functions::too_long;
 use crate::data::sqlite::{Connection, SqliteError};
+use crate::data::sqlite_ffi::VALUE_BYTES_MAX;
 use crate::data::types::write_json_string;
 use crate::data::{DataError, Type, Value, ValueRef};
 
 /// Descriptions kept read: one for each table and half again, in an app of common size.
 const KNOWN_MAX: usize = 256;
+/// Bytes of a description that is kept: longer than that of the widest table.
+const KNOWN_BYTES_MAX: usize = 256 << 10;
 
 /// Names and types.
 type Columns = Arc<Vec<(String, Type)>>;
@@ -43,6 +47,9 @@ fn written(names: bool) -> impl Fn(&[ValueRef<'_>]) -> Result<Value, DataError> 
                 json.push(b':');
             }
             ty.write_json(*value, &mut json);
+            if json.len() > VALUE_BYTES_MAX {
+                return Err(too_long(VALUE_BYTES_MAX));
+            }
         }
         String::from_utf8(json)
             .map(Value::Text)
@@ -61,6 +68,9 @@ impl Known {
         }
         let columns = serde_json::from_str(spec).map_err(|_| no_row())?;
         let columns = Arc::new(columns);
+        if spec.len() > KNOWN_BYTES_MAX {
+            return Ok(columns);
+        }
         if known.len() == KNOWN_MAX {
             known.clear();
         }

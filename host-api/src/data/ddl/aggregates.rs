@@ -16,6 +16,15 @@ const KNOWN: [&str; 8] = [
     "count", "sum", "avg", "min", "max", "bool_and", "bool_or", "every",
 ];
 
+pub(super) fn is_aggregate(function: &Function) -> bool {
+    let name = names::parts(&function.name).unwrap_or_default();
+    match &name[..] {
+        [name] => KNOWN.contains(&name.as_str()),
+        [space, name] => space == "pg_catalog" && KNOWN.contains(&name.as_str()),
+        _ => false,
+    }
+}
+
 impl Scope<'_> {
     /// The aggregate that `function` is, or `None` if it is none.
     pub(super) fn aggregate(&self, function: &Function) -> Result<Option<Term>, Refusal> {

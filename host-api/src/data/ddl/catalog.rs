@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sqlparser::ast::{Expr, Ident, visit_expressions, visit_expressions_mut};
 
-use super::Refusal;
 use super::access::{self, Access, Grants};
 use super::domain::DomainDef;
 use super::names;
 use super::rows::Output;
 use super::translate::parse_expr;
 use super::view::ViewDef;
+use super::{Refusal, sql};
 use crate::data::schema::{PUBLIC, Source};
 use crate::data::{Check, Column, Enum, ForeignKey, Key, Kind, Name, Schema, Table, Type};
 
@@ -375,7 +375,7 @@ impl TableDef {
                 .columns
                 .iter()
                 .map(|column| Column {
-                    generated: super::sql::generated(catalog, self, column).ok().flatten(),
+                    generated: sql::generated(catalog, self, column).ok().flatten(),
                     ..column.described()
                 })
                 .collect(),

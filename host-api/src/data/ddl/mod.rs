@@ -18,6 +18,7 @@ mod enums;
 mod expr;
 mod from;
 mod functions;
+mod like;
 mod lint;
 mod literal;
 mod migrate;
@@ -33,6 +34,7 @@ mod table;
 mod translate;
 mod types;
 mod view;
+mod writable;
 mod write;
 
 #[cfg(test)]

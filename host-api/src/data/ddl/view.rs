@@ -13,7 +13,7 @@ use super::names::{self, Taken};
 use super::rows::{Notes, Output, Use, plain, replaced, template};
 use super::select::{self, Selected};
 use super::translate::Work;
-use super::{Refusal, sql};
+use super::{Refusal, sql, writable};
 use crate::data::schema::{PUBLIC, Source, View};
 use crate::data::{Column, Key, Kind, Name, Table, Type};
 
@@ -97,21 +97,13 @@ impl ViewDef {
         ))
     }
 
-    /// Whether it shows rows that can be written through it. Source: PostgreSQL 15,
-    /// `view_query_is_auto_updatable` (`src/backend/rewrite/rewriteHandler.c`).
-    fn writable(&self, catalog: &Catalog) -> bool {
-        match &self.shows {
-            None => false,
-            Some(name) => match catalog.views.get(name) {
-                Some(view) => view.writable(catalog),
-                None => catalog.tables.contains_key(name),
-            },
-        }
-    }
-
     pub fn described(&self, catalog: &Catalog) -> Table {
-        let writable = self.writable(catalog);
+        let mut closed = writable::closed(self, catalog);
+        let writable = closed.is_none();
         let columns = writable && self.columns.iter().any(|column| column.source.is_some());
+        if writable && !columns {
+            closed = Some(writable::without_columns(self));
+        }
         let definition = self.definition(catalog).ok();
         let places: Vec<usize> = self
             .key
@@ -134,6 +126,7 @@ impl ViewDef {
                 deletable: writable,
                 definition: definition.map(|sql| template(&sql)),
                 invoker: self.invoker,
+                closed,
             }),
             columns: self.columns.iter().map(ViewColumn::described).collect(),
             primary_key: (!places.is_empty()).then(|| Key {

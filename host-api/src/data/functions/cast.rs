@@ -1,19 +1,20 @@
 //! PostgreSQL's explicit casts between stored values.
 //!
-//! The session's time zone is UTC. A form does not tell which enum it is, so a refusal calls it
+//! A form does not tell which enum it is, so a refusal calls it
 //! `anyenum`; a cast from one enum to another goes by its labels.
 //!
 //! Source: PostgreSQL 15, `pg_cast`; compared with a server of that version.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use super::json::text;
-use super::{Recent, type_of, utf8};
+use super::{Recent, too_long, type_of, utf8};
 use crate::data::schema::Enum;
-use crate::data::sqlite_ffi::{Connection, SqliteError};
-use crate::data::types::{Node, parse_json};
+use crate::data::sqlite_ffi::{Connection, SqliteError, VALUE_BYTES_MAX};
+use crate::data::types::{Node, clock, parse_json};
 use crate::data::{DataError, Type, Value, ValueRef};
 
 /// More digits than any numeric has before its point.
@@ -307,18 +308,21 @@ fn is_finite(number: &str) -> bool {
 /// Between dates, times and spans; their stored texts are parts of each other.
 fn moment(from: &Type, to: &Type, text: &str) -> Result<Value, DataError> {
     let is_infinite = text.ends_with("infinity");
-    let stamp = text.strip_suffix("+00:00").unwrap_or(text);
+    let stamp = match from {
+        Type::Timestamptz => Cow::Owned(clock(text)),
+        _ => Cow::Borrowed(text),
+    };
     let of = |text: String| Ok(Value::Text(text));
     match (from, to) {
         (Type::Timestamp | Type::Timestamptz, Type::Time) if is_infinite => Ok(Value::Null),
         _ if is_infinite => of(text.to_owned()),
         (Type::Date, Type::Timestamp) => of(format!("{text}T00:00:00")),
-        (Type::Date, Type::Timestamptz) => of(format!("{text}T00:00:00+00:00")),
+        (Type::Date | Type::Timestamp, Type::Timestamptz) => to.from_field(text),
         (Type::Timestamp | Type::Timestamptz, _) => match (stamp.split_once('T'), to) {
             (Some((date, _)), Type::Date) => of(date.to_owned()),
             (Some((_, time)), Type::Time) => of(time.to_owned()),
-            (_, Type::Timestamptz) => of(format!("{stamp}+00:00")),
-            _ => of(stamp.to_owned()),
+            (_, Type::Timestamptz) => of(text.to_owned()),
+            _ => of(stamp.into_owned()),
         },
         (Type::Interval, Type::Time) => {
             let clock = text.rsplit(' ').next().filter(|word| word.contains(':'));
@@ -377,6 +381,9 @@ fn elements(from: &Type, to: &Type, array: &str, out: &mut Vec<u8>) -> Result<()
         };
         let cast = cast(from, to, value.as_ref())?;
         to.write_json(cast.as_ref(), out);
+        if out.len() > VALUE_BYTES_MAX {
+            return Err(too_long(VALUE_BYTES_MAX));
+        }
     }
     out.push(b']');
     Ok(())

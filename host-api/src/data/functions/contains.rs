@@ -10,9 +10,12 @@ use crate::data::{DataError, Value, ValueRef};
 /// Members compared in one call: nested arrays are compared each with each.
 const STEPS_MAX: usize = 20_000_000;
 
+/// Bytes of documents and arrays that are kept read: they take some forty times as much then.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
 pub(super) fn register(connection: &Connection) -> Result<(), SqliteError> {
-    // Most of the time the right side is the request's.
-    let (documents, sets) = (Recent::default(), Recent::default());
+    // Either side is the request's, and the other a row's.
+    let (documents, sets) = (Recent::of(KEPT_BYTES_MAX), Recent::of(KEPT_BYTES_MAX));
     connection.function("pumice_contains", 3, true, move |args| {
         let [
             ValueRef::Text(whole),
@@ -23,24 +26,26 @@ pub(super) fn register(connection: &Connection) -> Result<(), SqliteError> {
             return Ok(Value::Null);
         };
         let found = if *kind == 0 {
-            let part = documents.get(part, || Json::read(part))?;
+            let part = documents.if_again(part, || Json::read(part))?;
+            let whole = documents.if_again(whole, || Json::read(whole))?;
             let mut steps = STEPS_MAX;
-            contains(&Json::read(whole)?, &part, true, &mut steps)?
+            contains(&whole, &part, true, &mut steps)?
         } else {
-            let part = sets.get(part, || members(part))?;
-            let whole = members(whole)?;
+            let part = sets.if_again(part, || members(part))?;
+            let whole = sets.if_again(whole, || members(whole))?;
             // A null is equal to nothing, so what has one is contained nowhere.
             !part.has_null && part.values.is_subset(&whole.values)
         };
         Ok(Value::Integer(i64::from(found)))
     })?;
-    let sets = Recent::default();
+    let sets = Recent::of(KEPT_BYTES_MAX);
     connection.function("pumice_overlaps", 2, true, move |args| {
         let [ValueRef::Text(left), ValueRef::Text(right)] = args else {
             return Ok(Value::Null);
         };
-        let right = sets.get(right, || members(right))?;
-        let apart = members(left)?.values.is_disjoint(&right.values);
+        let right = sets.if_again(right, || members(right))?;
+        let left = sets.if_again(left, || members(left))?;
+        let apart = left.values.is_disjoint(&right.values);
         Ok(Value::Integer(i64::from(!apart)))
     })
 }

@@ -9,14 +9,13 @@ mod cast;
 mod contains;
 mod json;
 mod path;
+mod recent;
 mod regex;
 mod search;
 
 pub(in crate::data) use self::cast::casts;
 
-use std::cell::RefCell;
-use std::sync::Arc;
-
+use self::recent::Recent;
 use crate::data::sqlite_ffi::{Connection, SqliteError};
 use crate::data::{DataError, SqlFault, Type, Value, ValueRef};
 
@@ -62,7 +61,7 @@ fn type_of(form: ValueRef<'_>) -> Result<Type, DataError> {
 }
 
 /// An answer beyond what one call may carry.
-fn too_long(bytes_max: usize) -> DataError {
+pub(in crate::data) fn too_long(bytes_max: usize) -> DataError {
     SqlFault::new("54000", "the value is too long")
         .details(format!("A value has at most {bytes_max} bytes."))
         .into()
@@ -72,42 +71,6 @@ fn utf8(bytes: Vec<u8>) -> Result<Value, DataError> {
     String::from_utf8(bytes)
         .map(Value::Text)
         .map_err(|error| DataError::Internal(error.to_string()))
-}
-
-/// What the last few texts were read to: a pattern or path is the same for all rows of a statement.
-///
-/// SQLite could keep it with the argument, but only of one place in one statement; this also serves
-/// the next request of the same shape.
-struct Recent<T>(RefCell<Vec<(Box<str>, Arc<T>)>>);
-
-/// A statement has few patterns; each is small.
-const RECENT_MAX: usize = 16;
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Recent(RefCell::default())
-    }
-}
-
-impl<T> Recent<T> {
-    fn get(
-        &self,
-        text: &str,
-        read: impl FnOnce() -> Result<T, DataError>,
-    ) -> Result<Arc<T>, DataError> {
-        let mut kept = self.0.borrow_mut();
-        if let Some(at) = kept.iter().position(|(known, _)| **known == *text) {
-            let last = kept.len() - 1;
-            kept.swap(at, last);
-            return Ok(Arc::clone(&kept[last].1));
-        }
-        let made = Arc::new(read()?);
-        if kept.len() >= RECENT_MAX {
-            kept.remove(0);
-        }
-        kept.push((text.into(), Arc::clone(&made)));
-        Ok(made)
-    }
 }
 
 #[cfg(test)]

@@ -103,6 +103,39 @@ fn functions_answer_as_postgresql_does() {
     assert!(count >= 1500, "{count} answers");
 }
 
+#[test]
+fn no_function_makes_more_than_a_value_may_be() {
+    let (_folder, connection) = connection();
+    let code = |sql: &str| match ask(&connection, sql, &[]) {
+        Err(DataError::Sql(fault)) => fault.code.to_string(),
+        other => panic!("{sql}: {:?}", other.is_ok()),
+    };
+    // What is refused would be far more than there is memory.
+    let spec = vec!["[\"a\",\"text\"]"; 100].join(",");
+    let values = vec!["a"; 100].join(",");
+    for sql in [
+        "select replace(hex(zeroblob(10000000)), '0', hex(zeroblob(1000000)))".to_owned(),
+        format!(
+            "select pumice_cast('[{}]', 1002, 'character(10000000)[]')",
+            vec!["1"; 1_000].join(",")
+        ),
+        format!(
+            "select pumice_cells('[{spec}]', {values}) \
+             from (select hex(zeroblob(10000000)) as a)"
+        ),
+    ] {
+        assert_eq!(code(&sql), "54000", "{sql}");
+    }
+    let padded = "select pumice_cast('a', 8, 'character(4294967295)')";
+    assert_eq!(code(padded), "22023");
+    assert_eq!(
+        code("select pumice_fit('a', 'character(4294967295)')"),
+        "22023"
+    );
+    let same = ask(&connection, "select replace('abab', 'b', 'xyz')", &[]);
+    assert_eq!(same.unwrap(), Value::Text("axyzaxyz".to_owned()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -10,7 +10,7 @@ use super::super::query::{Preferences, Query};
 use super::super::schema::{Argument, Function, Returns};
 use super::super::{DataError, SqlFault};
 use super::expr::{Level, no_column};
-use super::read::Planner;
+use super::read::{BIGINT_MAX, Planner};
 use super::tree::{Shape, Tree};
 use super::{Arguments, CallPlan, Scope, Source, faults};
 
@@ -77,6 +77,8 @@ pub fn call(
         Returns::Record(_) => Some(Shape::Record(function.clone())),
     };
     let mut tree = Tree::of(query)?;
+    let limit = tree.limit.map_or(rows_max, |limit| limit.min(rows_max));
+    let offset = tree.offset.map(|offset| offset.min(BIGINT_MAX));
     let node = match shape {
         None => {
             unread(&function, &tree)?;
@@ -97,7 +99,8 @@ pub fn call(
         node,
         preferences,
         read_only,
-        rows_max,
+        limit,
+        offset,
     })
 }
 
@@ -158,8 +161,14 @@ fn choose(
         ([], []) => {
             let keys: Vec<&str> = keys.into_iter().collect();
             let functions = scope.schema.functions.get(space).into_iter().flatten();
-            let known = functions.filter(|(_, all)| all.iter().any(|one| one.is_callable()));
+            // What the caller may not call is not told of.
+            let role = scope.actor.caller.role.as_str();
+            let told = |one: &Function| scope.actor.unbound() || one.lets_in(role);
+            let known =
+                functions.filter(|(_, all)| all.iter().any(|one| one.is_callable() && told(one)));
             let known = known.map(|(name, _)| name.as_str());
+            let overloads: Vec<&Arc<Function>> =
+                overloads.into_iter().filter(|one| told(one)).collect();
             Err(no_function(
                 (space, name),
                 &keys,

@@ -10,6 +10,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod weight;
 mod write;
 
 use std::sync::Arc;
@@ -23,13 +24,16 @@ use super::{Table, Type};
 pub use self::call::{Given, WholeType, call};
 pub use self::read::{read, whole_row};
 pub use self::scope::Scope;
-pub use self::write::{delete, insert, may_write, replacement, update};
+pub use self::write::{delete, insert, may_judge, may_replace, may_write, replacement, update};
 pub use super::query::Test;
 
 /// Relations that a request embeds at most. Each is a subquery; nobody writes that many by hand.
 pub const EMBEDS_MAX: usize = 100;
 /// Subqueries of a statement at most: each column of a spread relation is one.
 pub const NODES_MAX: usize = 2_000;
+/// Conditions, members of their lists and orders of all subqueries of a statement at most, long ones
+/// counting more: each column of a spread relation repeats those of the relation.
+pub const MEMBERS_MAX: usize = 100_000;
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -218,7 +222,9 @@ pub struct CallPlan {
     pub preferences: Preferences,
     /// The request may not write: `GET`, `HEAD`.
     pub read_only: bool,
-    pub rows_max: u64,
+    /// Of a set of scalars, which has no node: how many, and from which on.
+    pub limit: u64,
+    pub offset: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

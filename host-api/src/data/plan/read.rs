@@ -11,12 +11,12 @@ use super::super::{DataError, Link, Table};
 use super::expr::Level;
 use super::tree::{Shape, Tree};
 use super::{
-    CastType, Condition, Expr, NODES_MAX, Node, Order, Output, ReadPlan, Scope, Source, faults,
-    rights,
+    CastType, Condition, Expr, MEMBERS_MAX, NODES_MAX, Node, Order, Output, ReadPlan, Scope,
+    Source, faults, rights, weight,
 };
 
 /// The largest number that limit and offset may be in SQL.
-const BIGINT_MAX: u64 = i64::MAX as u64;
+pub(super) const BIGINT_MAX: u64 = i64::MAX as u64;
 
 /// The name under which rows are counted.
 const COUNT: &str = "count";
@@ -83,6 +83,10 @@ pub(super) struct Planner<'a> {
     rows_max: Option<u64>,
     alias: u32,
     nodes: usize,
+    /// Where the aliases of spread relations begin: the relation above, its key, and the alias before.
+    spread: Vec<(u32, String, u32)>,
+    /// The weight of conditions and orders in subqueries so far.
+    members: usize,
 }
 
 /// An output whose aggregate is not yet applied: inside a spread it belongs to the outer level.
@@ -100,6 +104,8 @@ impl<'a> Planner<'a> {
             rows_max,
             alias: 0,
             nodes: 0,
+            spread: Vec::new(),
+            members: 0,
         }
     }
 
@@ -148,6 +154,17 @@ impl<'a> Planner<'a> {
         match self.nodes > NODES_MAX {
             true => Err(DataError::TooLarge(format!(
                 "a request reads at most {NODES_MAX} embedded relations and columns of spread ones"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts what stands in a subquery, or is about to be repeated in one.
+    fn weigh(&mut self, members: usize) -> Result<(), DataError> {
+        self.members = self.members.saturating_add(members);
+        match self.members > MEMBERS_MAX {
+            true => Err(DataError::TooLarge(format!(
+                "filters and orders of embedded relations have more than {MEMBERS_MAX} members, those of a spread one counted for each of its columns; spread fewer columns, or embed the relation"
             ))),
             false => Ok(()),
         }
@@ -209,6 +226,7 @@ impl<'a> Planner<'a> {
             }
         }
         let own = self.conditions(tree, &level)?;
+        self.weigh(own.iter().map(weight::condition).sum())?;
         node.conditions.extend(own);
         let limit = tree.limit.map(|limit| limit.min(BIGINT_MAX));
         node.limit = match (limit, self.rows_max) {
@@ -254,10 +272,12 @@ impl<'a> Planner<'a> {
         let members = self.members(tree, level)?;
         if members.iter().any(|member| member.aggregate.is_some()) {
             let plain = members.iter().filter(|member| member.aggregate.is_none());
-            node.groups = Some(plain.filter_map(|member| member.of.clone()).collect());
+            let plain = plain.filter_map(|member| member.of.as_ref());
+            self.weigh(plain.clone().map(weight::expr).sum())?;
+            node.groups = Some(plain.cloned().collect());
         }
         node.outputs = members.into_iter().map(Member::output).collect();
-        node.orders = self.orders(tree, level)?;
+        node.orders = self.orders(tree, level, node.groups.is_some())?;
         if let Some(groups) = &node.groups {
             level.grouped(groups, &node.orders)?;
         }
@@ -355,6 +375,10 @@ impl<'a> Planner<'a> {
             .clone()
             .expect("a tree is resolved before it is planned");
         let to_one = relationship.to_one();
+        if relation.spread {
+            let place = (parent.alias, child.key().to_owned(), self.alias);
+            self.spread.push(place);
+        }
         let (mut node, level) = self.embed(child, parent)?;
         if !relation.spread {
             self.finish(&mut node, child, &level)?;
@@ -368,9 +392,10 @@ impl<'a> Planner<'a> {
             }));
             return Ok(());
         }
-        node.orders = self.orders(child, &level)?;
+        node.orders = self.orders(child, &level, false)?;
         let inside = self.members(child, &level)?;
         self.spend(inside.len())?;
+        self.weigh(weight::node(&node).saturating_mul(inside.len()))?;
         for member in inside {
             if !to_one && member.aggregate.is_some() {
                 return Err(faults::not_implemented(
@@ -398,7 +423,14 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn orders(&mut self, tree: &Tree<'_>, level: &Level) -> Result<Vec<Order>, DataError> {
+    /// With `grouped`, a column of a spread relation is the very expression that rows are grouped by:
+    /// PostgreSQL compares them with their aliases.
+    fn orders(
+        &mut self,
+        tree: &Tree<'_>,
+        level: &Level,
+        grouped: bool,
+    ) -> Result<Vec<Order>, DataError> {
         let mut orders = Vec::new();
         for order in &tree.orders {
             let expr = match &order.term {
@@ -412,7 +444,14 @@ impl<'a> Planner<'a> {
                     if !to_one {
                         return Err(faults::related_order(level.shape.name(), name));
                     }
+                    let last = self.alias;
+                    let mut spread = self.spread.iter();
+                    let same = spread.find(|(of, key, _)| *of == level.alias && *key == *name);
+                    if let (true, Some((_, _, before))) = (grouped, same) {
+                        self.alias = *before;
+                    }
                     let (mut node, inside) = self.embed(child, level)?;
+                    self.alias = self.alias.max(last);
                     node.outputs = vec![Output {
                         key: field.name.clone(),
                         expr: self.field(field, &inside)?,

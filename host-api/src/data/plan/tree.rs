@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::query::{Condition, Item, Order, Path, Query, Relation, Test};
+use super::super::query::{Condition, Item, Order, Path, Query, Relation, Test, elements};
 use super::super::relationships::Relationship;
 use super::super::schema::Function;
 use super::super::{DataError, FILTERS_MAX, LIST_MAX, Link, Table};
@@ -271,6 +271,7 @@ fn count(condition: &Condition, tests: &mut usize, trees: &mut usize) -> Result<
             *tests += 1;
             match test {
                 Test::In(members) => list(members.len()),
+                Test::Compare(_, Some(_), array) => list(elements(array)),
                 _ => Ok(()),
             }
         }

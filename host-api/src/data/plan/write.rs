@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::super::hooks::Operation;
 use super::super::query::{Body, Insert, Preferences, Query, Returning};
 use super::super::schema::Kind;
 use super::super::{DataError, Engine, SqlFault, Table};
@@ -134,6 +135,36 @@ pub fn may_write(scope: &Scope<'_>, query: &Query) -> Result<(), DataError> {
 pub fn replacement(table: &Table, row: &str) -> Result<Cells, DataError> {
     let (_, mut rows) = uniform(table, vec![super::super::query::body::row(row)?])?;
     Ok(rows.pop().unwrap_or_default())
+}
+
+/// Whether the actor may read the key by which rows are found again that triggers have judged.
+///
+/// # Errors
+/// 42501.
+pub fn may_judge(scope: &Scope<'_>, table: &Arc<Table>) -> Result<(), DataError> {
+    match &table.primary_key {
+        Some(key) => rights::select(scope, table, &key.columns),
+        None => Ok(()),
+    }
+}
+
+/// Whether the actor may write the cells of a row that a trigger gave back.
+///
+/// # Errors
+/// 42501.
+pub fn may_replace(
+    scope: &Scope<'_>,
+    table: &Table,
+    operation: Operation,
+    cells: &Cells,
+) -> Result<(), DataError> {
+    let writing = match operation {
+        Operation::Insert => Writing::Insert,
+        Operation::Update => Writing::Update,
+        Operation::Delete => Writing::Delete,
+    };
+    let columns: Vec<usize> = cells.iter().map(|(column, _)| *column).collect();
+    rights::write(scope, table, writing, &columns)
 }
 
 /// What is answered. Its names are checked even when nothing is.
@@ -284,10 +315,15 @@ fn writable(
         Writing::Delete => (view.deletable, "delete from", "DELETE", "deleting from"),
     };
     if !open {
+        let name = view.closed.as_ref().map_or(name, |closed| &closed.view);
         let fault = SqlFault::new("55000", format!("cannot {refused} view \"{name}\"")).hint(format!(
             "To enable {doing} the view, provide an INSTEAD OF {way} trigger or an unconditional ON {way} DO INSTEAD rule."
         ));
-        return Err(fault.into());
+        return Err(match &view.closed {
+            Some(closed) => fault.details(&closed.why),
+            None => fault,
+        }
+        .into());
     }
     let computed = columns
         .iter()

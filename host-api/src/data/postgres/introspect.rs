@@ -1,6 +1,6 @@
 //! The catalog's JSON (`sql::INTROSPECT`) as a [`Schema`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -102,6 +102,7 @@ struct RawFunction {
     set: bool,
     one_row: bool,
     volatility: char,
+    callers: BTreeSet<String>,
     comment: Option<String>,
 }
 
@@ -187,6 +188,7 @@ fn table(raw: RawTable, enums: &Enums, lineage: &Lineage) -> Table {
                 deletable: raw.events & DELETABLE != 0,
                 definition: None,
                 invoker: raw.invoker,
+                closed: None,
             }),
         },
         grants: grants(&raw),
@@ -318,6 +320,7 @@ fn function(raw: RawFunction, schema: &Schema) -> Function {
             's' => Volatility::Stable,
             _ => Volatility::Volatile,
         },
+        callers: raw.callers,
         comment: raw.comment,
     }
 }

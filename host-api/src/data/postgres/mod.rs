@@ -1,10 +1,12 @@
-//! Apps on PostgreSQL: one database each, on one server.
+//! Apps on PostgreSQL: one database each, on one server, or each where somebody else keeps it.
 //!
-//! [`Cluster`] makes databases and roles and opens migrations; [`Postgres`] is one app's database and
+//! [`Cluster`] makes databases and roles and opens migrations; [`External`] is a database that Pumice
+//! did not make; [`Postgres`] is one app's database and
 //! [`PgTx`] a transaction in it, which acts as a role with claims. What a request means is decided
 //! above: here SQL goes in and rows come out.
 
 mod errors;
+mod external;
 mod guest;
 mod introspect;
 mod lineage;
@@ -17,6 +19,7 @@ mod watch;
 #[cfg(test)]
 pub(crate) use self::tests::url as test_url;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,14 +30,20 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row as _, ValueRef as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
+pub use self::external::{CANNOT, External, ExternalError, preparation};
+pub use self::pool::Connections;
 pub use self::provision::{Applied, Cluster, Owner, OwnerTx};
 
 use self::pool::{Lease, Pool};
 use self::watch::Watch;
 use super::{Context, DataError, Schema};
 use crate::{AppId, Role};
+
+/// Bytes of a statement that a connection keeps prepared: a longer one seldom comes again, and takes
+/// megabytes of the server's memory.
+const KEPT_TEXT_MAX: usize = 4 << 10;
 
 /// One app's database. Cheap to clone; connections open on first use.
 #[derive(Clone)]
@@ -45,7 +54,12 @@ pub struct Postgres {
     /// Its part of the node's connections.
     share: Arc<Semaphore>,
     watch: Arc<Watch>,
+    timezones: Timezones,
+    external: bool,
 }
+
+/// A server's time zones: read once, because the server reads a file for each.
+type Timezones = Arc<OnceCell<BTreeSet<String>>>;
 
 impl fmt::Debug for Postgres {
     /// Without its options: they hold the password.
@@ -104,6 +118,16 @@ impl Begin {
 }
 
 impl Postgres {
+    /// Whether Pumice made nothing of it and may make nothing in it.
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
+    /// Closes the connections that nobody uses.
+    pub async fn close(&self) {
+        self.pool.forget(self.app).await;
+    }
+
     /// A transaction that acts as `context` says, in one round trip.
     ///
     /// # Errors
@@ -194,7 +218,6 @@ impl Postgres {
                 .await?;
             let mut schema = introspect::schema(rows.first().map_or("null", String::as_str))?;
             schema.timezones = self
-                .pool
                 .timezones
                 .get_or_try_init(|| async {
                     let names = tx.rows(sql::TIMEZONES.to_owned(), &[]).await?;
@@ -326,7 +349,7 @@ impl PgTx {
             self.start()?;
             let mut rows = Vec::new();
             let mut bytes = 0;
-            let mut stream = bound(AssertSqlSafe(sql), args).fetch(
+            let mut stream = bound(sql, args).fetch(
                 &mut self
                     .lease
                     .as_mut()
@@ -372,7 +395,7 @@ impl PgTx {
         Box::pin(async move {
             self.be_own().await?;
             self.start()?;
-            let query = bound(AssertSqlSafe(sql), args);
+            let query = bound(sql, args);
             let done = query.execute(&mut self.lease()?.connection).await;
             Ok(self.settle(done)?.rows_affected())
         })
@@ -384,6 +407,11 @@ impl PgTx {
             self.context = context.clone();
             self.identity = Identity::Guest;
         }
+    }
+
+    /// As whom it acts.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Reads names and times as `surroundings` says from the next statement on; costs a round trip when
@@ -575,12 +603,12 @@ impl Drop for PgTx {
     }
 }
 
-fn bound<'q>(
-    sql: impl sqlx::SqlSafeStr,
-    args: &[Option<String>],
-) -> Query<'q, sqlx::Postgres, PgArguments> {
+/// A statement that is kept prepared if it is short.
+fn bound<'q>(sql: String, args: &[Option<String>]) -> Query<'q, sqlx::Postgres, PgArguments> {
+    let kept = sql.len() <= KEPT_TEXT_MAX;
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(kept);
     args.iter()
-        .fold(sqlx::query(sql), |query, arg| query.bind(arg.clone()))
+        .fold(query, |query, arg| query.bind(arg.clone()))
 }
 
 /// The first column, a text.

@@ -4,14 +4,14 @@
 //! all apps share one number of connections: whoever needs one when all are open closes the one that
 //! has been idle longest, whose ever it is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Row as _};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{errors, sql};
 use crate::AppId;
@@ -34,12 +34,24 @@ pub(super) struct Pool {
     /// One permit per connection in use. Those that are idle have none.
     permits: Arc<Semaphore>,
     idle: Mutex<HashMap<AppId, Vec<Idle>>>,
-    /// The server's time zones: read once, because the server reads a file for each.
-    pub(super) timezones: OnceCell<BTreeSet<String>>,
+}
+
+/// One node's connections to PostgreSQL, on whichever servers: so many for all apps together, and a part
+/// of them for each. Cheap to clone.
+#[derive(Clone)]
+pub struct Connections(pub(super) Arc<Pool>);
+
+impl Connections {
+    /// At most so many.
+    pub fn new(connections_max: u32) -> Connections {
+        Connections(Pool::new(connections_max))
+    }
 }
 
 struct Idle {
     connection: PgConnection,
+    /// Where it leads: an app's database may be another one by now.
+    options: Arc<PgConnectOptions>,
     process: i32,
     since: Instant,
 }
@@ -70,7 +82,6 @@ impl Pool {
             wait_max,
             permits: Arc::new(Semaphore::new(connections_max)),
             idle: Mutex::default(),
-            timezones: OnceCell::new(),
         });
         tokio::spawn(close_idle(Arc::downgrade(&pool)));
         pool
@@ -101,7 +112,7 @@ impl Pool {
             .map_err(|error: tokio::sync::AcquireError| DataError::Unavailable(error.into()))?;
         let (found, surplus) = {
             let mut idle = self.idle.lock();
-            match idle.get_mut(&app).and_then(Vec::pop) {
+            match idle.get_mut(&app).and_then(|list| newest(list, options)) {
                 Some(found) => (Some(found), None),
                 None => (None, self.surplus(&mut idle)),
             }
@@ -167,6 +178,14 @@ impl Pool {
     }
 }
 
+/// The connection given back last that leads where `options` say.
+fn newest(list: &mut Vec<Idle>, options: &Arc<PgConnectOptions>) -> Option<Idle> {
+    let place = list
+        .iter()
+        .rposition(|idle| Arc::ptr_eq(&idle.options, options))?;
+    Some(list.remove(place))
+}
+
 async fn close(list: Vec<Idle>) {
     for idle in list {
         let _ = tokio::time::timeout(CONNECT_MAX, idle.connection.close()).await;
@@ -201,6 +220,7 @@ impl Lease {
     pub(super) fn give_back(self) {
         let idle = Idle {
             connection: self.connection,
+            options: self.options,
             process: self.process,
             since: Instant::now(),
         };

@@ -13,14 +13,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pool::{CONNECT_MAX, Pool};
-use super::{Postgres, errors, guest, sql};
+use super::pool::{CONNECT_MAX, Connections, Pool};
+use super::{Postgres, Timezones, errors, guest, sql};
 use crate::AppId;
 use crate::data::schema::PUBLIC;
 use crate::data::{DataError, Name};
 
 /// The oldest PostgreSQL with everything we use: `security_invoker`, `merge`, a closed schema `public`.
-const VERSION_MIN: i32 = 150_000;
+pub(super) const VERSION_MIN: i32 = 150_000;
 /// Connections to make databases and to migrate, beside those of apps.
 const ADMINISTRATORS_MAX: usize = 4;
 /// Of a failed statement, in an error. Bytes.
@@ -31,6 +31,7 @@ const STATEMENT_SHOWN_MAX: usize = 1000;
 pub struct Cluster {
     options: PgConnectOptions,
     pool: Arc<Pool>,
+    timezones: Timezones,
     administrators: Arc<Semaphore>,
 }
 
@@ -64,12 +65,12 @@ impl Names {
 
 impl Cluster {
     /// Connects as the administrator that `url` names, and makes the roles all apps share if they are
-    /// missing. `connections_max` is for all apps of this node together.
+    /// missing. Its apps take their connections from `connections`.
     ///
     /// # Errors
     /// [`DataError::Unavailable`] when the server does not let us in; [`DataError::Internal`], naming the
     /// fix, when it is too old or the administrator may not make databases and roles.
-    pub async fn connect(url: &str, connections_max: u32) -> Result<Cluster, DataError> {
+    pub async fn connect(url: &str, connections: &Connections) -> Result<Cluster, DataError> {
         let options = PgConnectOptions::from_str(url).map_err(|_| {
             // Not the parser's words: they may quote the password.
             DataError::Internal(
@@ -82,7 +83,8 @@ impl Cluster {
             options: options
                 .application_name("pumice")
                 .disable_statement_logging(),
-            pool: Pool::new(connections_max),
+            pool: Arc::clone(&connections.0),
+            timezones: Timezones::default(),
             administrators: Arc::new(Semaphore::new(ADMINISTRATORS_MAX)),
         };
         let mut admin = cluster.administrator().await?;
@@ -131,6 +133,39 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether there is a database that is called as the app's would be.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn has_app(&self, app: AppId) -> Result<bool, DataError> {
+        let (mut admin, names) = (self.administrator().await?, Names::of(app));
+        let found = admin.exists(sql::DATABASE_EXISTS, &names.database).await?;
+        admin.close().await;
+        Ok(found)
+    }
+
+    /// Where the app's database is or would be, without a password.
+    pub fn address_of(&self, app: AppId) -> String {
+        format!(
+            "postgres://{}:{}/{}",
+            self.options.get_host(),
+            self.options.get_port(),
+            Names::of(app).database
+        )
+    }
+
+    /// Whether `url` names the server that this is connected to.
+    pub fn is_at(&self, url: &str) -> bool {
+        let place = |options: &PgConnectOptions| {
+            (
+                options.get_host().to_owned(),
+                options.get_port(),
+                options.get_socket().cloned(),
+            )
+        };
+        PgConnectOptions::from_str(url).is_ok_and(|other| place(&other) == place(&self.options))
+    }
+
     /// Takes the app's database and roles away, whoever is connected. Without them nothing happens.
     ///
     /// # Errors
@@ -161,7 +196,21 @@ impl Cluster {
             options: Arc::new(options),
             share: self.pool.share(),
             watch: Arc::default(),
+            timezones: Arc::clone(&self.timezones),
+            external: false,
         }
+    }
+
+    /// Whether the app's database is as [`create_app`](Self::create_app) made it but for tables of ours
+    /// without rows: nothing is lost with it.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn is_untouched(&self, app: AppId) -> Result<bool, DataError> {
+        let mut owner = self.as_owner(app).await?;
+        let untouched = owner.is_untouched().await;
+        owner.close().await?;
+        untouched
     }
 
     /// A session of the app's owner, for migrations. Waits while another node has one,
@@ -278,21 +327,21 @@ impl Administrator {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DataError> {
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DataError> {
     match tokio::time::timeout(CONNECT_MAX, PgConnection::connect_with(options)).await {
         Ok(connected) => connected.map_err(errors::no_connection),
         Err(slow) => Err(DataError::Unavailable(slow.into())),
     }
 }
 
-async fn run(connection: &mut PgConnection, batch: String) -> Result<(), DataError> {
+pub(super) async fn run(connection: &mut PgConnection, batch: String) -> Result<(), DataError> {
     sqlx::raw_sql(AssertSqlSafe(batch))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn close(connection: PgConnection) {
+pub(super) async fn close(connection: PgConnection) {
     // What it was for is done: that the good-bye is not heard changes nothing.
     let _ = connection.close().await;
 }
@@ -318,6 +367,21 @@ pub struct Applied {
 }
 
 impl Owner {
+    async fn is_untouched(&mut self) -> Result<bool, DataError> {
+        if !relations(&mut self.connection).await?.is_empty() {
+            return Ok(false);
+        }
+        let ours = sqlx::query(sql::OUR_TABLES).fetch_all(&mut self.connection);
+        for table in ours.await? {
+            let question = sql::has_rows(&table.try_get::<String, _>(0)?);
+            let rows = sqlx::query(AssertSqlSafe(question)).fetch_one(&mut self.connection);
+            if rows.await?.try_get(0)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Migrations that were applied, in order of their file's name.
     ///
     /// # Errors
@@ -403,6 +467,11 @@ async fn relations(connection: &mut PgConnection) -> Result<Vec<Relation>, DataE
 }
 
 impl OwnerTx {
+    /// For statements of ours that answer rows.
+    pub(in crate::data) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.owner.connection
+    }
+
     /// Runs one statement, which stands at `line` of `file`, as it is.
     ///
     /// # Errors

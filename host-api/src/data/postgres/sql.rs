@@ -307,11 +307,32 @@ pub(super) fn shut_owner(names: &Names) -> String {
     format!("alter role \"{}\" nologin password null", names.owner)
 }
 
+/// What policies ask about the caller. A literal, so that a constant can be made of it.
+macro_rules! policy_functions {
+    () => {
+        r#"create or replace function auth.jwt() returns jsonb language sql stable as $$
+    select coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb
+$$;
+create or replace function auth.uid() returns uuid language sql stable as $$
+    select nullif(auth.jwt() ->> 'sub', '')::uuid
+$$;
+create or replace function auth.role() returns text language sql stable as $$
+    select current_setting('role', true)
+$$;
+create or replace function auth.email() returns text language sql stable as $$
+    select auth.jwt() ->> 'email'
+$$;
+"#
+    };
+}
+pub(super) use policy_functions;
+
 /// A new database, as its owner; runs again without harm.
 ///
 /// Nothing is granted to `anon` and `authenticated` but what `serial` columns need and what policies
 /// call. `query_rows` turns what any statement returns into JSON, as its caller.
-pub(super) const SET_UP_SCHEMAS: &str = r#"
+pub(super) const SET_UP_SCHEMAS: &str = concat!(
+    r#"
 begin;
 revoke all on schema public from public;
 grant usage on schema public to anon, authenticated, service_role;
@@ -348,19 +369,9 @@ create table if not exists pumice.migration (
     applied_at timestamptz not null default now()
 );
 
-create or replace function auth.jwt() returns jsonb language sql stable as $$
-    select coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb
-$$;
-create or replace function auth.uid() returns uuid language sql stable as $$
-    select nullif(auth.jwt() ->> 'sub', '')::uuid
-$$;
-create or replace function auth.role() returns text language sql stable as $$
-    select current_setting('role', true)
-$$;
-create or replace function auth.email() returns text language sql stable as $$
-    select auth.jwt() ->> 'email'
-$$;
--- Nobody but the owner reads the grants. A deny wins; without an allow the answer is no.
+"#,
+    policy_functions!(),
+    r#"-- Nobody but the owner reads the grants. A deny wins; without an allow the answer is no.
 create or replace function auth.has_permission(wanted text) returns boolean
 language sql stable security definer set search_path = '' as $$
     select coalesce((
@@ -384,7 +395,8 @@ grant execute on function auth.jwt(), auth.uid(), auth.role(), auth.email(),
 revoke execute on function pumice.query_rows(text) from public;
 grant execute on function pumice.query_rows(text) to service_role;
 commit;
-"#;
+"#
+);
 
 pub(super) const APPLIED: &str =
     "select file, digest, translator from pumice.migration order by file collate \"C\"";
@@ -400,6 +412,16 @@ pub(super) const RELATIONS: &str = "select c.oid::bigint, c.relname::text, c.rel
      and n.nspname not like 'pg\\_%' and c.relkind in ('r', 'p', 'v') \
      and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid \
      and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e') order by 4, 2";
+
+/// Tables of ours whose rows are somebody's, quoted. The sequence of changes has one from the beginning.
+pub(super) const OUR_TABLES: &str = "select c.oid::regclass::text from pg_catalog.pg_class c \
+     join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+     where n.nspname in ('auth', 'pumice') and c.relkind in ('r', 'p') \
+     and (n.nspname, c.relname) <> ('pumice', 'sequence')";
+
+pub(super) fn has_rows(table: &str) -> String {
+    format!("select exists (select from {table})")
+}
 
 pub(super) const SERVICE_ROLE_BYPASSES: &str =
     "select rolbypassrls or rolsuper from pg_catalog.pg_roles where rolname = 'service_role'";
@@ -606,6 +628,8 @@ select json_build_object(
         'set', p.proretset,
         'one_row', p.prorows = 1,
         'volatility', p.provolatile,
+        'callers', coalesce((select json_agg(role.name order by role.name) from role
+            where pg_catalog.has_function_privilege(role.name, p.oid, 'execute')), '[]'),
         'comment', pg_catalog.obj_description(p.oid, 'pg_proc')
     ) order by p.proname, pg_catalog.oidvectortypes(p.proargtypes))
         from function p

@@ -6,14 +6,14 @@ use serde_json::value::RawValue;
 
 use super::Body;
 use super::body::{null, string, too_many};
-use crate::data::{BODY_ROWS_MAX, COLUMNS_MAX, DataError};
+use crate::data::{BODY_CELLS_MAX, BODY_ROWS_MAX, COLUMNS_MAX, DataError};
 
 /// Reads lines: keys in the first, texts in the others; the bare word `NULL` is null. Empty lines are
 /// none. Lines end with LF or CRLF.
 ///
 /// # Errors
 /// PGRST102 for what is no csv, or when a line has more or fewer fields than the first;
-/// [`DataError::TooLarge`] beyond [`BODY_ROWS_MAX`] rows.
+/// [`DataError::TooLarge`] beyond [`BODY_ROWS_MAX`] rows or [`BODY_CELLS_MAX`] fields.
 ///
 /// Source: RFC 4180.
 pub(super) fn rows(text: &str) -> Result<Body, DataError> {
@@ -38,6 +38,11 @@ pub(super) fn rows(text: &str) -> Result<Body, DataError> {
         }
         if body.len() == BODY_ROWS_MAX {
             return Err(too_many(body.len() + 1));
+        }
+        if (body.len() + 1) * header.len() > BODY_CELLS_MAX {
+            return Err(DataError::TooLarge(format!(
+                "a body of csv has more than {BODY_CELLS_MAX} fields; send fewer rows or columns at once"
+            )));
         }
         body.push(row(header, &fields));
     }

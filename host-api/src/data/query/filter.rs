@@ -305,6 +305,9 @@ fn operation(cursor: &mut Cursor, place: &Place) -> Parse<(bool, Test)> {
         Word::Simple(operator) => Test::Compare(*operator, None, value(cursor, place)),
         Word::Quantified(operator) => {
             let mut text = value(cursor, place);
+            if quantifier.is_some() && elements(&text) > LIST_MAX {
+                return Err(Stop::Refused(too_many()));
+            }
             if matches!(operator, Operator::Like | Operator::Ilike) && text.contains('*') {
                 text = text.replace('*', "%");
             }
@@ -406,6 +409,25 @@ fn nested(text: &str) -> Option<usize> {
     None
 }
 
+/// How many elements an array literal has, of all its dimensions.
+pub(in crate::data) fn elements(literal: &str) -> usize {
+    let (mut commas, mut quoted, mut escaped) = (0, false, false);
+    for byte in literal.bytes() {
+        match byte {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => commas += 1,
+            _ => {}
+        }
+    }
+    commas + 1
+}
+
+fn too_many() -> DataError {
+    DataError::TooLarge(format!("a list has more than {LIST_MAX} members"))
+}
+
 /// `(1,"a,b")` and the blanks around it. `()` has no members.
 fn list(cursor: &mut Cursor) -> Parse<Vec<String>> {
     cursor.blank();
@@ -415,8 +437,7 @@ fn list(cursor: &mut Cursor) -> Parse<Vec<String>> {
     if !cursor.eat(")") {
         loop {
             if members.len() == LIST_MAX {
-                let message = format!("a list has more than {LIST_MAX} members");
-                return Err(Stop::Refused(DataError::TooLarge(message)));
+                return Err(Stop::Refused(too_many()));
             }
             members.push(match quoted_member(cursor) {
                 Some(text) => text,

@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 
 pub use self::accept::{Accept, Media};
 pub use self::columns::{columns, on_conflict};
+pub(super) use self::filter::elements;
 pub use self::filter::{filter, filters};
 pub use self::order::orders;
 pub use self::params::{Candidate, Params};
@@ -234,7 +235,7 @@ pub struct Preferences {
     pub max_affected: Option<u64>,
     /// Does everything, answers, and undoes it.
     pub rollback: bool,
-    /// One of [`Schema::timezones`](super::Schema::timezones): timestamptz come in this zone.
+    /// One that [`Schema::has_timezone`](super::Schema::has_timezone): timestamptz come in this zone.
     pub timezone: Option<String>,
     /// The database's plan of the request instead of its rows.
     pub explain: Option<Explain>,

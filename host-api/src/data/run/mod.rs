@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::plan::{
     Answering, CallPlan, Cells, Condition, DeletePlan, InsertPlan, ReadPlan, UpdatePlan,
 };
-use super::query::{Preferences, Rows};
+use super::query::{Operator, Preferences, Rows};
 use super::schema::Command;
-use super::{DataError, SqlFault, Table, Value};
+use super::{DataError, SqlFault, Table, Type, Value};
 
 /// One piece of work inside a transaction.
 #[derive(Clone, Debug)]
@@ -25,8 +25,7 @@ pub enum Work {
     UpdateRows {
         table: Arc<Table>,
         rows: Vec<(OldRow, Cells)>,
-        /// Whether an upsert met them: on SQLite one that its policies do not let it change is then refused,
-        /// not left out. (On PostgreSQL it could not be looked at again.)
+        /// Whether they are those that an upsert met: one that may not be updated is then an error.
         met: bool,
         answer: Answering,
     },
@@ -71,6 +70,17 @@ pub fn changed_meanwhile() -> DataError {
     DataError::sql(
         "40001",
         "could not serialize access due to concurrent update",
+    )
+}
+
+/// What PostgreSQL says when an upsert meets a row that it may not update.
+fn protected(table: &Table) -> DataError {
+    let name = table.name.as_str();
+    DataError::sql(
+        "42501",
+        format!(
+            "new row violates row-level security policy (USING expression) for table \"{name}\""
+        ),
     )
 }
 
@@ -233,4 +243,30 @@ fn together(parts: Vec<Rows>) -> Rows {
 pub(crate) fn texts_only(schema: &super::Schema, context: &super::Context, plan: &ReadPlan) {
     let _ = sqlite::text_only(schema, context, plan);
     let _ = postgres::text_only(plan);
+}
+
+/// Whether PostgreSQL has `operator` for a value of this type and an untyped literal.
+///
+/// Source: PostgreSQL 15, `pg_operator`; compared with a server of that version. `like` of bytea is left
+/// out: it is not read as bytea here.
+fn has_operator(operator: Operator, ty: &Type) -> bool {
+    match operator {
+        Operator::Eq
+        | Operator::Neq
+        | Operator::Gt
+        | Operator::Gte
+        | Operator::Lt
+        | Operator::Lte
+        | Operator::IsDistinct => *ty != Type::Json,
+        Operator::Like | Operator::Ilike | Operator::Match | Operator::Imatch => {
+            matches!(ty, Type::Text | Type::Varchar { .. } | Type::Char { .. })
+        }
+        Operator::Contains | Operator::Contained => matches!(ty, Type::Array(_) | Type::Jsonb),
+        Operator::Overlaps => matches!(ty, Type::Array(_)),
+        // Of whole numbers it shifts bits.
+        Operator::StrictlyLeft | Operator::StrictlyRight => {
+            matches!(ty, Type::Smallint | Type::Integer | Type::Bigint)
+        }
+        Operator::NotRightOf | Operator::NotLeftOf | Operator::Adjacent => false,
+    }
 }

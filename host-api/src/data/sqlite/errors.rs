@@ -10,17 +10,84 @@ use crate::data::{Column, DataError, ForeignKey, Schema, SqlFault, Table, Type, 
 /// Source: PostgreSQL 15, `ExecConstraints` in `src/backend/executor/execMain.c` (`maxfieldlen`).
 const FIELD_BYTES_MAX: usize = 64;
 
+/// The row that a statement was about to write when it failed.
+pub struct Failed<'a> {
+    /// In order of its table's columns.
+    pub row: &'a [Value],
+    pub sight: &'a Sight,
+}
+
+/// Why SQLite refused rows, as far as they have to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// By a constraint that one row breaks.
+    Row,
+    ForeignKey,
+    /// A null where SQLite keeps the number of the row: an identity that is the primary key.
+    RowNumber,
+}
+
+impl SqliteError {
+    pub fn refused(&self) -> Option<Refused> {
+        match self.extended_code {
+            _ if self.cause.is_some() => None,
+            ffi::SQLITE_CONSTRAINT_NOTNULL | ffi::SQLITE_CONSTRAINT_CHECK => Some(Refused::Row),
+            code if is_unique(code) => Some(Refused::Row),
+            ffi::SQLITE_CONSTRAINT_FOREIGNKEY => Some(Refused::ForeignKey),
+            ffi::SQLITE_MISMATCH => Some(Refused::RowNumber),
+            _ => None,
+        }
+    }
+}
+
+pub fn is_unique(extended_code: i32) -> bool {
+    matches!(
+        extended_code,
+        ffi::SQLITE_CONSTRAINT_UNIQUE
+            | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            | ffi::SQLITE_CONSTRAINT_ROWID
+    )
+}
+
+/// What of a row its writer may be told.
+///
+/// Source: PostgreSQL 15, `ExecBuildSlotValueDescription` in `src/backend/executor/execMain.c`,
+/// `BuildIndexValueDescription` in `src/backend/access/index/genam.c`, `ri_ReportViolation` in
+/// `src/backend/utils/adt/ri_triggers.c`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    All,
+    Columns {
+        /// Those that the writer may read.
+        readable: Vec<usize>,
+        /// Those that the statement sets.
+        given: Vec<usize>,
+    },
+    /// Policies bind the writer: that a row is there is told, and no more.
+    Nothing,
+}
+
+impl Sight {
+    /// Whether a key of these columns may be shown.
+    pub fn reads(&self, columns: &[usize]) -> bool {
+        match self {
+            Sight::All => true,
+            Sight::Columns { readable, .. } => columns.iter().all(|at| readable.contains(at)),
+            Sight::Nothing => false,
+        }
+    }
+}
+
 /// The error as PostgreSQL would report it.
 ///
-/// `table` is what the statement wrote to, `row` what it wrote: column and value. They say what
-/// `details` says; without them, or where a value is not among them, there are none. SQLite names no
-/// foreign key, so the one that is broken is looked for in the data, which is as before the statement.
+/// `table` is what the statement wrote to, `failed` the row that broke its constraint; without it there are
+/// no details. SQLite names no foreign key: it is named here only where there is but one.
 pub fn explain(
     error: SqliteError,
     connection: &Connection,
     schema: &Schema,
     table: Option<&Table>,
-    row: Option<&[(usize, Value)]>,
+    failed: Option<Failed<'_>>,
 ) -> DataError {
     if error.cause.is_some() {
         return error.into();
@@ -29,12 +96,10 @@ pub fn explain(
         connection,
         schema,
         table,
-        row,
+        failed,
     };
     match error.extended_code {
-        ffi::SQLITE_CONSTRAINT_UNIQUE
-        | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-        | ffi::SQLITE_CONSTRAINT_ROWID => at.unique(&error),
+        code if is_unique(code) => at.unique(&error),
         ffi::SQLITE_CONSTRAINT_NOTNULL => at.not_null(&error),
         ffi::SQLITE_CONSTRAINT_CHECK => at.check(&error),
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => at.foreign_key(),
@@ -175,13 +240,14 @@ struct At<'a> {
     connection: &'a Connection,
     schema: &'a Schema,
     table: Option<&'a Table>,
-    row: Option<&'a [(usize, Value)]>,
+    failed: Option<Failed<'a>>,
 }
 
-impl<'a> At<'a> {
+impl At<'_> {
     /// What was written to `table`. Nothing is known of what a trigger or a cascade wrote.
-    fn row_of(&self, table: &str) -> Option<&'a [(usize, Value)]> {
-        self.row
+    fn failed_in(&self, table: &str) -> Option<&Failed<'_>> {
+        self.failed
+            .as_ref()
             .filter(|_| self.table.is_some_and(|t| t.name.as_str() == table))
     }
 
@@ -209,13 +275,13 @@ impl<'a> At<'a> {
                 .chain(&table.unique)
                 .find(|key| columns_of(&key.columns) == what);
             if let Some(key) = key {
-                let row = self.row_of(table.name.as_str());
                 let fault = duplicate(&key.name);
-                return Some(match row.and_then(|row| values(row, &key.columns)) {
-                    Some(values) => fault.details(format!(
+                let failed = self.failed_in(table.name.as_str());
+                return Some(match failed.filter(|f| f.sight.reads(&key.columns)) {
+                    Some(failed) => fault.details(format!(
                         "Key ({})=({}) already exists.",
                         columns(table, &key.columns),
-                        shown(table, &key.columns, &values),
+                        shown(table, &key.columns, failed.row),
                     )),
                     None => fault,
                 });
@@ -249,13 +315,9 @@ impl<'a> At<'a> {
     fn not_null(&self, error: &SqliteError) -> Option<SqlFault> {
         let at = error.message.strip_prefix("NOT NULL constraint failed: ")?;
         let (table, column) = at.rsplit_once('.')?;
-        let fault = null_column(table, column);
-        let details = self
-            .row_of(table)
-            .and_then(|row| failing_row(self.table?, row));
-        Some(match details {
-            Some(details) => fault.details(details),
-            None => fault,
+        Some(match (self.table, self.failed_in(table)) {
+            (Some(table), Some(failed)) => refused_null(table, column, failed),
+            _ => null_column(table, column),
         })
     }
 
@@ -274,73 +336,31 @@ impl<'a> At<'a> {
                 table.name.as_str()
             ),
         );
-        let row = self.row_of(table.name.as_str());
-        Some(match row.and_then(|row| failing_row(table, row)) {
+        let failed = self.failed_in(table.name.as_str());
+        Some(match failed.and_then(|failed| failing_row(table, failed)) {
             Some(details) => fault.details(details),
             None => fault,
         })
     }
 
+    /// The only foreign key that it can be.
     fn foreign_key(&self) -> Option<SqlFault> {
         let table = self.table?;
-        let row = self.row.unwrap_or_default();
-        for key in &table.foreign_keys {
-            if let Some(values) = values(row, &key.columns)
-                && !values.contains(&Value::Null)
-                && self.exists(&parent_name(key), &key.to_columns, &values) == Some(false)
-            {
-                return Some(no_parent(table, key, &values));
-            }
-        }
-        // Not this table's own keys: someone else's that points here.
         let here =
             |key: &&ForeignKey| key.to_schema == "public" && key.to_table == table.name.as_str();
-        let pointing = || {
-            self.schema
-                .tables()
-                .flat_map(|t| t.foreign_keys.iter().filter(here).map(move |key| (t, key)))
-        };
-        for (child, key) in pointing() {
-            let to: Option<Vec<usize>> = key.to_columns.iter().map(|c| table.column(c)).collect();
-            let children: Vec<String> = key
-                .columns
-                .iter()
-                .map(|i| column(child, *i).to_owned())
-                .collect();
-            if let Some(to) = to
-                && let Some(values) = values(row, &to)
-                && self.exists(child.name.as_str(), &children, &values) == Some(true)
-            {
-                return Some(still_referenced(table, child, key).details(format!(
-                    "Key ({})=({}) is still referenced from table \"{}\".",
-                    columns(table, &to),
-                    shown(table, &to, &values),
-                    child.name.as_str(),
-                )));
-            }
-        }
-        let mut pointing = pointing();
+        let mut pointing = self
+            .schema
+            .tables()
+            .flat_map(|t| t.foreign_keys.iter().filter(here).map(move |key| (t, key)));
         match (
             table.foreign_keys.as_slice(),
             pointing.next(),
             pointing.next(),
         ) {
-            ([], Some((child, key)), None) => Some(still_referenced(table, child, key)),
-            ([key], None, _) => Some(not_present(table, key)),
+            ([], Some((child, key)), None) => Some(update_or_delete(table, child, key)),
+            ([key], None, _) => Some(insert_or_update(table, key)),
             _ => None,
         }
-    }
-
-    fn exists(&self, table: &str, columns: &[String], values: &[Value]) -> Option<bool> {
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let mut found = false;
-        self.connection
-            .query(&sql::exists(table, &columns), values, |_| {
-                found = true;
-                Ok(())
-            })
-            .ok()
-            .map(|_| found)
     }
 }
 
@@ -392,7 +412,7 @@ fn broken(connection: &Connection, schema: Option<&Schema>) -> Option<DataError>
             },
         )
         .ok()?;
-    Some(no_parent(table, key, &values).into())
+    Some(not_present(table, key, &values, true).into())
 }
 
 fn generic_foreign_key() -> SqlFault {
@@ -418,7 +438,7 @@ fn null_column(table: &str, column: &str) -> SqlFault {
     )
 }
 
-fn not_present(table: &Table, key: &ForeignKey) -> SqlFault {
+fn insert_or_update(table: &Table, key: &ForeignKey) -> SqlFault {
     SqlFault::new(
         "23503",
         format!(
@@ -429,16 +449,7 @@ fn not_present(table: &Table, key: &ForeignKey) -> SqlFault {
     )
 }
 
-fn no_parent(table: &Table, key: &ForeignKey, values: &[Value]) -> SqlFault {
-    not_present(table, key).details(format!(
-        "Key ({})=({}) is not present in table \"{}\".",
-        columns(table, &key.columns),
-        shown(table, &key.columns, values),
-        key.to_table,
-    ))
-}
-
-fn still_referenced(table: &Table, child: &Table, key: &ForeignKey) -> SqlFault {
+fn update_or_delete(table: &Table, child: &Table, key: &ForeignKey) -> SqlFault {
     SqlFault::new(
         "23503",
         format!(
@@ -450,8 +461,57 @@ fn still_referenced(table: &Table, child: &Table, key: &ForeignKey) -> SqlFault 
     )
 }
 
+/// A row of `table` points to nothing, with these values of the key.
+pub fn not_present(table: &Table, key: &ForeignKey, values: &[Value], shows: bool) -> SqlFault {
+    let which = match shows {
+        true => named_key(table, &key.columns, values),
+        false => "Key".to_owned(),
+    };
+    let parent = &key.to_table;
+    insert_or_update(table, key).details(format!("{which} is not present in table \"{parent}\"."))
+}
+
+/// A row of `child` points to one of `table` that is to go, whose key has these values.
+pub fn still_referenced(
+    table: &Table,
+    child: &Table,
+    key: &ForeignKey,
+    values: &[Value],
+    shows: bool,
+) -> SqlFault {
+    let to: Vec<usize> = key
+        .to_columns
+        .iter()
+        .flat_map(|c| table.column(c))
+        .collect();
+    let which = match shows {
+        true => named_key(table, &to, values),
+        false => "Key".to_owned(),
+    };
+    let child_name = child.name.as_str();
+    update_or_delete(table, child, key).details(format!(
+        "{which} is still referenced from table \"{child_name}\"."
+    ))
+}
+
+/// 23502 of the first column that is null and must not be.
+pub fn null_value(table: &Table, failed: &Failed<'_>) -> SqlFault {
+    let mut columns = table.columns.iter().zip(failed.row);
+    let null = columns.find(|(column, value)| column.not_null && **value == Value::Null);
+    let column = null.map_or("", |(column, _)| column.name.as_str());
+    refused_null(table, column, failed)
+}
+
+fn refused_null(table: &Table, column: &str, failed: &Failed<'_>) -> SqlFault {
+    let fault = null_column(table.name.as_str(), column);
+    match failing_row(table, failed) {
+        Some(details) => fault.details(details),
+        None => fault,
+    }
+}
+
 /// A parent's name in the file: other schemas' tables carry theirs.
-fn parent_name(key: &ForeignKey) -> String {
+pub fn parent_name(key: &ForeignKey) -> String {
     match key.to_schema.as_str() {
         "public" => key.to_table.clone(),
         schema => format!("{schema}.{}", key.to_table),
@@ -470,36 +530,40 @@ fn columns(table: &Table, indices: &[usize]) -> String {
     names.join(", ")
 }
 
-/// The row's values of `columns`, when it has them all.
-fn values(row: &[(usize, Value)], columns: &[usize]) -> Option<Vec<Value>> {
-    columns
-        .iter()
-        .map(|wanted| {
-            let found = row.iter().find(|(index, _)| index == wanted);
-            found.map(|(_, value)| value.clone())
-        })
-        .collect()
+/// `Key (a, b)=(1, x)`, of the values of these columns alone.
+fn named_key(table: &Table, indices: &[usize], values: &[Value]) -> String {
+    let texts = indices.iter().zip(values);
+    let texts: Vec<String> = texts
+        .map(|(at, value)| display(table.columns.get(*at), value))
+        .collect();
+    format!("Key ({})=({})", columns(table, indices), texts.join(", "))
 }
 
-fn shown(table: &Table, columns: &[usize], values: &[Value]) -> String {
+/// Values of some columns of a row.
+fn shown(table: &Table, columns: &[usize], row: &[Value]) -> String {
     let texts: Vec<String> = columns
         .iter()
-        .zip(values)
-        .map(|(i, value)| display(table.columns.get(*i), value))
+        .map(|at| display(table.columns.get(*at), row.get(*at).unwrap_or(&Value::Null)))
         .collect();
     texts.join(", ")
 }
 
-/// PostgreSQL's words, when each value is known: a default that SQLite filled in is not.
-fn failing_row(table: &Table, row: &[(usize, Value)]) -> Option<String> {
-    let mut texts = Vec::with_capacity(table.columns.len());
-    for (i, column) in table.columns.iter().enumerate() {
-        let value = match row.iter().find(|(index, _)| *index == i) {
-            Some((_, value)) => value,
-            None if column.has_default => return None,
-            None => &Value::Null,
-        };
-        let mut text = display(Some(column), value);
+/// PostgreSQL's words for the row, with as many of its columns as the writer may see.
+fn failing_row(table: &Table, failed: &Failed<'_>) -> Option<String> {
+    let seen: Vec<usize> = match failed.sight {
+        Sight::All => (0..table.columns.len()).collect(),
+        Sight::Columns { readable, given } => (0..table.columns.len())
+            .filter(|at| readable.contains(at) || given.contains(at))
+            .collect(),
+        Sight::Nothing => return None,
+    };
+    if seen.is_empty() {
+        return None;
+    }
+    let mut texts = Vec::with_capacity(seen.len());
+    for at in &seen {
+        let value = failed.row.get(*at).unwrap_or(&Value::Null);
+        let mut text = display(table.columns.get(*at), value);
         if text.len() > FIELD_BYTES_MAX {
             let end = (0..=FIELD_BYTES_MAX)
                 .rev()
@@ -509,34 +573,25 @@ fn failing_row(table: &Table, row: &[(usize, Value)]) -> Option<String> {
         }
         texts.push(text);
     }
-    Some(format!("Failing row contains ({}).", texts.join(", ")))
+    let names = match failed.sight {
+        Sight::All => String::new(),
+        _ => format!("({}) = ", columns(table, &seen)),
+    };
+    Some(format!(
+        "Failing row contains {names}({}).",
+        texts.join(", ")
+    ))
 }
 
 /// A stored value in PostgreSQL's text form.
 fn display(column: Option<&Column>, value: &Value) -> String {
-    let ty = column.map(|column| &column.ty);
-    match (value, ty) {
-        (Value::Null, _) => "null".to_owned(),
-        (Value::Integer(0), Some(Type::Boolean)) => "f".to_owned(),
-        (Value::Integer(_), Some(Type::Boolean)) => "t".to_owned(),
-        (Value::Integer(value), _) => value.to_string(),
-        (Value::Real(value), _) => value.to_string(),
-        (Value::Text(text), Some(Type::Timestamp | Type::Timestamptz)) => {
-            let text = text.replacen('T', " ", 1);
-            match text.strip_suffix("+00:00") {
-                Some(start) => format!("{start}+00"),
-                None => text,
-            }
-        }
-        (Value::Text(text), _) => text.clone(),
-        (Value::Blob(bytes), _) => {
-            let mut text = "\\x".to_owned();
-            bytes
-                .iter()
-                .for_each(|byte| text.push_str(&format!("{byte:02x}")));
-            text
-        }
+    let mut text = String::new();
+    match (value, column) {
+        (Value::Null, _) => text.push_str("null"),
+        (value, Some(column)) => column.ty.write_text(value.as_ref(), &mut text),
+        (value, None) => Type::Text.write_text(value.as_ref(), &mut text),
     }
+    text
 }
 
 fn owned(value: ValueRef<'_>) -> Value {

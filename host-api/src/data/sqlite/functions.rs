@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::data::sqlite_ffi::{Connection, SqliteError};
+use crate::data::functions::too_long;
+use crate::data::sqlite_ffi::{Connection, SqliteError, VALUE_BYTES_MAX};
 use crate::data::types::COLLATIONS;
-use crate::data::{Type, Value, ValueRef};
+use crate::data::{DataError, Type, Value, ValueRef};
 
 pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteError> {
     for (name, compare) in COLLATIONS {
@@ -57,21 +58,15 @@ pub(in crate::data) fn register(connection: &Connection) -> Result<(), SqliteErr
             _ => Value::Null,
         })
     })?;
-    connection.function("replace", 3, true, |args| {
-        Ok(match args {
-            [whole, part, with]
-                if ![whole, part, with]
-                    .iter()
-                    .any(|v| matches!(v, ValueRef::Null)) =>
-            {
-                let (whole, part) = (text_of(*whole), text_of(*part));
-                Value::Text(match part.is_empty() {
-                    true => whole.into_owned(),
-                    false => whole.replace(&*part, &text_of(*with)),
-                })
-            }
-            _ => Value::Null,
-        })
+    connection.function("replace", 3, true, |args| match args {
+        [whole, part, with]
+            if ![whole, part, with]
+                .iter()
+                .any(|v| matches!(v, ValueRef::Null)) =>
+        {
+            replace(&text_of(*whole), &text_of(*part), &text_of(*with)).map(Value::Text)
+        }
+        _ => Ok(Value::Null),
     })?;
     connection.context_function("pumice_depth", 0, false, |context, _, _| {
         Ok(Value::Integer(context.depth.into()))
@@ -100,6 +95,22 @@ pub fn timestamptz(at: SystemTime) -> String {
     );
     text.push_str("+00:00");
     text
+}
+
+/// # Errors
+/// 54000 when the answer is longer than a value may be: that is known before any of it is made.
+fn replace(whole: &str, part: &str, with: &str) -> Result<String, DataError> {
+    if part.is_empty() {
+        return Ok(whole.to_owned());
+    }
+    if with.len() > part.len() {
+        let found = whole.matches(part).count();
+        let length = found.saturating_mul(with.len() - part.len());
+        if whole.len().saturating_add(length) > VALUE_BYTES_MAX {
+            return Err(too_long(VALUE_BYTES_MAX));
+        }
+    }
+    Ok(whole.replace(part, with))
 }
 
 fn text_of(value: ValueRef<'_>) -> Cow<'_, str> {

@@ -35,6 +35,9 @@ pub(super) use self::sql::open as open_sql;
 /// VM steps that a read may take in place: about a millisecond.
 const STEPS_IN_PLACE: u64 = 50_000;
 
+/// And how long: a step that calls a function may take as long as all others.
+const TIME_IN_PLACE: Duration = Duration::from_millis(2);
+
 /// How long a transaction waits for the writer: ten others that use all of their time.
 pub const WRITER_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -116,6 +119,44 @@ impl File {
         }
         Ok(connection)
     }
+
+    /// To write to it.
+    ///
+    /// # Errors
+    /// [`DataError::Moved`] for a file whose data is elsewhere.
+    fn open_writer(&self) -> Result<Connection, DataError> {
+        let connection = self.open(Mode::Writer)?;
+        let mut marked = false;
+        connection.query(sql::MARKS, &[], |_| {
+            marked = true;
+            Ok(())
+        })?;
+        let mut moved = None;
+        if marked {
+            connection.query(sql::MOVED_TO, &[], |row| {
+                if let super::ValueRef::Text(to) = row.get(0) {
+                    moved = Some(to.to_owned());
+                }
+                Ok(())
+            })?;
+        }
+        moved.map_or(Ok(connection), |to| Err(DataError::Moved(to)))
+    }
+
+    /// Writes down that the data went `to`, or that it did not.
+    fn mark(&self, to: Option<String>) -> Result<(), DataError> {
+        let connection = self.open(Mode::Writer)?;
+        connection.execute(sql::BEGIN_WRITE, &[])?;
+        match to {
+            Some(to) => {
+                connection.execute(sql::MARK[0], &[])?;
+                connection.execute(sql::MARK[1], &[super::Value::Text(to)])?;
+            }
+            None => drop(connection.execute(sql::UNMARK, &[])?),
+        }
+        connection.execute(sql::COMMIT, &[])?;
+        Ok(())
+    }
 }
 
 impl Sqlite {
@@ -169,7 +210,8 @@ impl Sqlite {
             _permit: permit,
         };
         if let Some(connection) = &lent.connection {
-            connection.limit(Some(deadline), Some(STEPS_IN_PLACE));
+            let until = Instant::now() + TIME_IN_PLACE;
+            connection.limit_in_place(deadline, STEPS_IN_PLACE, until);
             connection.set_busy_timeout(Duration::ZERO);
             let outcome = snapshot(connection, &context, &mut job);
             if !connection.over_budget() {
@@ -225,6 +267,39 @@ impl Sqlite {
     pub async fn begin_for(&self, context: Context, held: Duration) -> Result<Session, DataError> {
         let wait = Instant::now() + WRITER_WAIT_MAX;
         self.0.writer.begin(context, wait, Some(held)).await
+    }
+
+    /// Refuses writes with [`DataError::Moving`] from now on, and resolves when those that were accepted
+    /// before are done. Reads go on.
+    ///
+    /// # Errors
+    /// [`DataError::Unavailable`] when the file fails; it is frozen all the same.
+    pub async fn freeze(&self) -> Result<(), DataError> {
+        self.0.writer.freeze().await
+    }
+
+    /// Takes writes again.
+    pub fn thaw(&self) {
+        self.0.writer.thaw();
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.0.writer.is_frozen()
+    }
+
+    /// Writes into the file that its data went `to`: from then on nobody opens it for writing. None
+    /// takes that back.
+    ///
+    /// # Errors
+    /// [`DataError::Unavailable`] when the file fails.
+    pub async fn mark_moved(&self, to: Option<String>) -> Result<(), DataError> {
+        let file = Arc::clone(&self.0.file);
+        if to.is_none() && !file.path.exists() {
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(move || file.mark(to))
+            .await
+            .unwrap_or_else(|_| Err(DataError::Internal("a file was not marked".to_owned())))
     }
 
     /// Closes the connections when the database was not used for `idle`. The next use opens them again.

@@ -21,6 +21,17 @@ pub const FOREIGN_KEY_COLUMNS: &str =
 pub const UNIQUE_INDEXES: &str = "select l.name, group_concat(?1 || '.' || i.name, ', ' order by i.seqno) \
      from pragma_index_list(?1) l, pragma_index_info(l.name) i where l.\"unique\" = 1 group by l.name";
 
+/// Where this file's data went, if it was moved away.
+pub const MOVED_TO: &str = "select \"to\" from \"pumice.moved\"";
+pub const MARKS: &str = "select 1 from sqlite_schema where name = 'pumice.moved'";
+/// One row: the file says itself that nobody may write to it, whatever else is said elsewhere.
+pub const MARK: [&str; 2] = [
+    "create table if not exists \"pumice.moved\" \
+     (one integer primary key check (one = 1), \"to\" text not null, at text not null)",
+    "insert or replace into \"pumice.moved\" values (1, ?1, datetime('now'))",
+];
+pub const UNMARK: &str = "drop table if exists \"pumice.moved\"";
+
 /// What each new connection runs.
 pub fn open(open: Open) -> String {
     let Open {
@@ -44,15 +55,6 @@ pub fn open(open: Open) -> String {
     )
 }
 
-/// Whether `table` has a row with these values.
-pub fn exists(table: &str, columns: &[&str]) -> String {
-    format!(
-        "select 1 from {}{} limit 1",
-        quoted(table),
-        matching(columns)
-    )
-}
-
 /// `columns` of one row of `table`.
 pub fn by_rowid(table: &str, columns: &[&str]) -> String {
     let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
@@ -61,15 +63,6 @@ pub fn by_rowid(table: &str, columns: &[&str]) -> String {
         columns.join(", "),
         quoted(table)
     )
-}
-
-fn matching(columns: &[&str]) -> String {
-    let mut text = String::new();
-    for (i, column) in columns.iter().enumerate() {
-        let word = if i == 0 { "where" } else { "and" };
-        text.push_str(&format!(" {word} {} = ?{}", quoted(column), i + 1));
-    }
-    text
 }
 
 fn quoted(name: &str) -> String {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::{Connection, File, Mode, closed, errors, guarded, sql};
+use super::{Connection, File, closed, errors, guarded, sql};
 use crate::data::Context;
 use crate::data::DataError;
 
@@ -34,6 +34,8 @@ struct Queue {
     /// The thread is to end once nothing waits.
     leave: bool,
     closed: bool,
+    /// Nothing is accepted for now.
+    frozen: bool,
     used: Instant,
 }
 
@@ -128,6 +130,7 @@ impl Writer {
                 running: false,
                 leave: false,
                 closed: false,
+                frozen: false,
                 used: Instant::now(),
             }),
             wake: Condvar::new(),
@@ -172,6 +175,9 @@ impl Writer {
         if queue.closed {
             return Err(closed());
         }
+        if queue.frozen {
+            return Err(DataError::Moving);
+        }
         if queue.waiting.len() >= self.0.file.options.queue_max {
             return Err(DataError::sql("53300", "too many writes wait already"));
         }
@@ -179,6 +185,36 @@ impl Writer {
         queue.used = Instant::now();
         queue.leave = false;
         self.start(&mut queue)
+    }
+
+    pub(super) async fn freeze(&self) -> Result<(), DataError> {
+        let (caller, answer) = oneshot::channel();
+        {
+            let mut queue = self.0.queue.lock();
+            if queue.closed {
+                return Err(closed());
+            }
+            queue.frozen = true;
+            // The last in the line: when it is answered, so are all before it.
+            queue.waiting.push_back(Message::Job(Box::new(Job {
+                job: |_: &Connection| Ok(()),
+                context: Context::default(),
+                timeout: super::BUSY_TIMEOUT,
+                outcome: None,
+                caller,
+            })));
+            queue.leave = false;
+            self.start(&mut queue)?;
+        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub(super) fn thaw(&self) {
+        self.0.queue.lock().frozen = false;
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.0.queue.lock().frozen
     }
 
     /// Wakes the thread, or starts it.
@@ -266,7 +302,7 @@ impl Shared {
             }
             let open = match connection.take() {
                 Some(open) => Ok(open),
-                None => self.file.open(Mode::Writer),
+                None => self.file.open_writer(),
             };
             let open = match open {
                 Ok(open) => open,
@@ -436,6 +472,7 @@ fn again(error: &DataError) -> DataError {
     match error {
         DataError::Sql(fault) => DataError::Sql(fault.clone()),
         DataError::Unavailable(cause) => DataError::Unavailable(cause.to_string().into()),
+        DataError::Moved(to) => DataError::Moved(to.clone()),
         error => DataError::Internal(error.to_string()),
     }
 }

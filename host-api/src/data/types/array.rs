@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Fit, is_space, json, jsonb, trim_start};
+use super::{Fit, datetime, is_space, json, jsonb, trim_start};
 use crate::data::schema::Type;
 use crate::data::value::Value;
 use crate::data::{DataError, SqlFault};
@@ -14,10 +14,10 @@ const DIMENSIONS_MAX: usize = 6;
 pub(super) fn of_json(element: &Type, json: &str, fit: Fit) -> Result<String, DataError> {
     if !json.starts_with('[') {
         json::check_escapes(json)?;
-        return Err(DataError::sql("22P02", "expected JSON array"));
+        return Err(no_array(&[]));
     }
     let mut shape = Shape::new(json, false);
-    json_level(element, json, fit, &mut shape, 0)?;
+    json_level(element, json, fit, &mut shape, &mut Vec::new())?;
     Ok(shape.finish())
 }
 
@@ -26,10 +26,11 @@ fn json_level(
     json: &str,
     fit: Fit,
     shape: &mut Shape<'_>,
-    depth: usize,
+    place: &mut Vec<usize>,
 ) -> Result<(), DataError> {
     let items: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|error| DataError::Internal(error.to_string()))?;
+    let depth = place.len();
     shape.open(depth)?;
     for (index, item) in items.iter().enumerate() {
         let item = item.get();
@@ -37,12 +38,16 @@ fn json_level(
         if index > 0 {
             shape.out.push(b',');
         }
+        place.push(index);
         if nested {
-            json_level(element, item, fit, shape, depth + 1)?;
+            json_level(element, item, fit, shape, place)?;
         } else {
-            shape.leaf(depth)?;
+            if !shape.leaf(depth) {
+                return Err(no_array(place));
+            }
             shape.push(element, element.of_json(item, fit)?)?;
         }
+        place.pop();
     }
     shape.close(depth, items.len())
 }
@@ -85,6 +90,34 @@ pub(super) fn of_literal(element: &Type, text: &str, fit: Fit) -> Result<String,
     literal.reads = true;
     literal.level(0)?;
     Ok(literal.shape.finish())
+}
+
+/// PostgreSQL names the column too, which is not known here ([`expected_array`]).
+const NO_ARRAY: &str = "expected JSON array";
+
+fn no_array(place: &[usize]) -> DataError {
+    let fault = SqlFault::new("22P02", NO_ARRAY);
+    if place.is_empty() {
+        return fault.into();
+    }
+    let place: String = place.iter().map(|index| format!("[{index}]")).collect();
+    fault.hint(format!("See the array element {place}.")).into()
+}
+
+/// The error of a column's value, with the column's name where PostgreSQL says it.
+pub(super) fn expected_array(error: DataError, column: &str) -> DataError {
+    match error {
+        DataError::Sql(mut fault) if fault.message == NO_ARRAY => {
+            let place = fault
+                .hint
+                .as_deref()
+                .and_then(|hint| hint.strip_suffix('.'));
+            let place = place.unwrap_or("See the value");
+            fault.hint = Some(format!("{place} of key \"{column}\"."));
+            DataError::Sql(fault)
+        }
+        error => error,
+    }
 }
 
 fn malformed(text: &str, details: impl Into<String>) -> DataError {
@@ -143,13 +176,9 @@ impl<'t> Shape<'t> {
         Ok(())
     }
 
-    /// An element stands at `depth`.
-    fn leaf(&mut self, depth: usize) -> Result<(), DataError> {
-        match *self.leaf.get_or_insert(depth) == depth {
-            true => Ok(()),
-            false if self.is_literal => Err(self.mismatch()),
-            false => Err(DataError::sql("22P02", "expected JSON array")),
-        }
+    /// An element stands at `depth`: whether all do.
+    fn leaf(&mut self, depth: usize) -> bool {
+        *self.leaf.get_or_insert(depth) == depth
     }
 
     fn push(&mut self, element: &Type, value: Value) -> Result<(), DataError> {
@@ -216,7 +245,9 @@ impl Literal<'_> {
                     Some(b'{') => self.level(depth + 1)?,
                     Some(b'}' | b',') | None => return Err(self.unexpected()),
                     Some(quote) => {
-                        self.shape.leaf(depth)?;
+                        if !self.shape.leaf(depth) {
+                            return Err(self.shape.mismatch());
+                        }
                         let value = match quote {
                             b'"' => {
                                 let text = self.quoted()?;
@@ -340,6 +371,18 @@ pub(super) fn write_text(element: &Type, stored: &str, out: &mut String) {
         }
     }
     out.push('}');
+}
+
+/// A stored array of moments as JSON, in the session's zone.
+pub(super) fn write_local(stored: &str, out: &mut Vec<u8>) {
+    // No moment has a quote in it.
+    for (at, part) in stored.split('"').enumerate() {
+        if at > 0 {
+            out.push(b'"');
+        }
+        let local = datetime::local(part).filter(|_| at % 2 == 1);
+        out.extend_from_slice(local.as_deref().unwrap_or(part).as_bytes());
+    }
 }
 
 fn write_element(text: &str, out: &mut String) {

@@ -1,7 +1,7 @@
 //! Dates and times in the forms people write: the slow way, after [`super::datetime`]'s quick one.
 //!
 //! Source: PostgreSQL 15, `DecodeDateTime` and what it calls in `src/backend/utils/adt/datetime.c`,
-//! with `datestyle` `ISO, MDY` and `timezone` `UTC`.
+//! with `datestyle` `ISO, MDY`.
 
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -10,6 +10,7 @@ use super::datetime::{
     DAY, HOUR, Kind, MINUTE, Moment, SECOND, Stamp, civil_of, days_of, month_days,
 };
 use super::fields::{self, Shape};
+use super::zone;
 use crate::data::{DataError, SqlFault};
 
 enum Fault {
@@ -416,17 +417,22 @@ impl Reading {
             self.zone = Some(Zone::Offset(hours * 3600));
             return Ok(Word::Field(given::ZONE));
         }
-        let today = || Timestamp::now().as_microsecond().div_euclid(DAY);
+        let today = || {
+            let now = Timestamp::now().as_microsecond();
+            let offset = zone::at_instant(now).unwrap_or(0);
+            (now + offset * SECOND).div_euclid(DAY)
+        };
         Ok(match word {
             "infinity" => Word::Moment(Moment::Infinity),
             "-infinity" => Word::Moment(Moment::MinusInfinity),
             "epoch" => Word::Moment(Moment::Stamp(Stamp {
                 days: Some(0),
                 time: None,
-                offset: None,
+                offset: Some(0),
             })),
             "now" => {
                 let now = Timestamp::now().as_microsecond();
+                let now = now + zone::at_instant(now).unwrap_or(0) * SECOND;
                 self.special = Some((now.div_euclid(DAY), Some(now.rem_euclid(DAY))));
                 Word::Field(given::DATE | given::TIME | given::ZONE)
             }
@@ -624,7 +630,7 @@ fn named_zone(name: &str) -> Read<Zone> {
 
 /// Seconds east of UTC at a local time. Where clocks go forward the offset before counts, where they go
 /// back the one after, as in PostgreSQL.
-fn offset_at(zone: &TimeZone, days: i64, time: i64) -> i64 {
+pub(super) fn offset_at(zone: &TimeZone, days: i64, time: i64) -> i64 {
     let (year, month, day) = civil_of(days + time.div_euclid(DAY));
     let time = time.rem_euclid(DAY);
     let local = jiff::civil::DateTime::new(

@@ -1,6 +1,6 @@
 //! date, time, timestamp, timestamptz.
 
-use super::calendar;
+use super::{calendar, zone};
 use crate::data::DataError;
 
 pub(super) const SECOND: i64 = 1_000_000;
@@ -108,7 +108,7 @@ pub(super) fn timestamp(text: &str) -> Result<String, DataError> {
         .ok_or_else(|| out_of_range(Kind::Timestamp, text))
 }
 
-/// `2021-06-05T12:00:00[.ffffff]+00:00`. Without an offset the text is UTC.
+/// `2021-06-05T12:00:00[.ffffff]+00:00`. Without an offset the text is in the session's zone.
 pub(super) fn timestamptz(text: &str) -> Result<String, DataError> {
     let stamp = match read(Kind::Timestamptz, text)? {
         Moment::Infinity => return Ok("infinity".to_owned()),
@@ -118,25 +118,60 @@ pub(super) fn timestamptz(text: &str) -> Result<String, DataError> {
     let Some(days) = stamp.days else {
         return Err(malformed(Kind::Timestamptz, text));
     };
-    let time = stamp.time.unwrap_or(0) - stamp.offset.unwrap_or(0) * SECOND;
+    let time = stamp.time.unwrap_or(0);
+    let offset = stamp.offset.unwrap_or_else(|| zone::at_local(days, time));
+    let time = time - offset * SECOND;
     write_stamp(days, time, "+00:00").ok_or_else(|| out_of_range(Kind::Timestamptz, text))
 }
 
 /// The text form of a stored timestamp: a blank for the `T`, `+00` for `+00:00`.
 pub(super) fn write_text(stored: &str, out: &mut String) {
+    let local = local(stored);
+    let stored = local.as_deref().unwrap_or(stored);
     match stored.split_once('T') {
         Some((date, time)) => {
             out.push_str(date);
             out.push(' ');
-            match time.strip_suffix("+00:00") {
-                Some(time) => {
-                    out.push_str(time);
-                    out.push_str("+00");
-                }
-                None => out.push_str(time),
-            }
+            let hours = time.strip_suffix(":00");
+            let whole = hours.filter(|hours| hours.rfind(['+', '-']) == hours.len().checked_sub(3));
+            out.push_str(whole.unwrap_or(time));
         }
         None => out.push_str(stored),
+    }
+}
+
+/// A stored moment in the session's zone, as its JSON form; none when that is what is stored. (Neither is
+/// a year that is not kept told.)
+pub(super) fn local(stored: &str) -> Option<String> {
+    if !zone::is_set() || !stored.ends_with("+00:00") {
+        return None;
+    }
+    let stamp = iso(stored.as_bytes())?;
+    let (days, time) = (stamp.days?, stamp.time?);
+    let offset = zone::at_instant(days * DAY + time)?;
+    let sign = if offset < 0 { '-' } else { '+' };
+    let mut suffix = String::from(sign);
+    let seconds = offset.abs();
+    push(seconds / 3600, 2, &mut suffix);
+    suffix.push(':');
+    push(seconds / 60 % 60, 2, &mut suffix);
+    if seconds % 60 != 0 {
+        suffix.push(':');
+        push(seconds % 60, 2, &mut suffix);
+    }
+    write_stamp(days, time + offset * SECOND, &suffix)
+}
+
+/// A stored moment as the clocks of the session's zone show it: a stored timestamp.
+pub(super) fn clock(stored: &str) -> String {
+    let local = local(stored);
+    let shown = local.as_deref().unwrap_or(stored);
+    // The date has dashes too.
+    let time = shown.find('T').unwrap_or(0);
+    let end = shown[time..].find(['+', '-']).map(|at| time + at);
+    match (time, end) {
+        (0, _) | (_, None) => shown.to_owned(),
+        (_, Some(end)) => shown[..end].to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! PostgreSQL's types as SQLite stores them: text and JSON in, one canonical [`Value`] per value, JSON
 //! and text out, refusals with PostgreSQL's codes and words. Pure: no clock but for the words `now`
-//! and `today`, no database.
+//! and `today`, no database; moments are shown and read in the zone of [`in_zone`].
 //!
 //! Storage, one line per type:
 //!
@@ -34,11 +34,12 @@ mod numeric;
 mod order;
 mod text;
 mod uuid;
+mod zone;
 
 use serde_json::value::RawValue;
 
 use super::error::{DataError, SqlFault};
-use super::schema::{Enum, Type};
+use super::schema::{Column, Enum, Type};
 use super::value::{Value, ValueRef};
 
 pub use self::json::write_json_string;
@@ -46,6 +47,7 @@ pub(in crate::data) use self::json::{Node, parse as parse_json, unescape};
 pub use self::jsonb::normalize_jsonb;
 pub use self::numeric::compare_numeric;
 pub(in crate::data) use self::order::COLLATIONS;
+pub use self::zone::{in_zone, is_zone};
 
 /// Whether the declared length, precision and scale of a type apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,14 @@ impl Type {
             },
             ValueRef::Real(number) => float::write_json(number, *self == Type::Real, out),
             ValueRef::Text(text) => match self {
+                Type::Array(element) if **element == Type::Timestamptz && zone::is_set() => {
+                    array::write_local(text, out);
+                }
                 Type::Json | Type::Jsonb | Type::Array(_) => out.extend_from_slice(text.as_bytes()),
+                Type::Timestamptz => {
+                    let local = datetime::local(text);
+                    write_json_string(local.as_deref().unwrap_or(text), out);
+                }
                 _ if self.is_number() && numeric::is_finite(text) => {
                     out.extend_from_slice(text.as_bytes());
                 }
@@ -253,6 +262,22 @@ impl Type {
                 .into());
             }
         })
+    }
+}
+
+/// A stored timestamptz as a timestamp of the session's zone.
+pub(in crate::data) fn clock(moment: &str) -> String {
+    datetime::clock(moment)
+}
+
+impl Column {
+    /// Reads a value of a JSON body, as [`Type::from_json`].
+    ///
+    /// # Errors
+    /// As there, with the column's name where PostgreSQL says it.
+    pub fn from_json(&self, json: &RawValue) -> Result<Value, DataError> {
+        let read = self.ty.from_json(json);
+        read.map_err(|error| array::expected_array(error, self.name.as_str()))
     }
 }
 

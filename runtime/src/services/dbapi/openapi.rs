@@ -65,7 +65,9 @@ impl Document<'_> {
         let functions = self.schema.functions.get(self.space);
         for (name, overloads) in functions.into_iter().flatten() {
             // A path has one description: that of the first of its overloads.
-            let mut callable = overloads.iter().filter(|function| function.is_callable());
+            let mut callable = overloads.iter().filter(|function| {
+                function.is_callable() && self.role.is_none_or(|role| function.lets_in(role))
+            });
             if let Some(function) = callable.next() {
                 paths.insert(format!("/rpc/{name}"), call(function));
             }
@@ -537,9 +539,13 @@ pub mod tests {
             // What everybody may do with a view that cannot be written is to read it.
             assert_eq!(keys(&document["paths"]["/open_orders"]), ["get"]);
         };
-        let rpc = ["/rpc/add", "/rpc/transfer", "/rpc/wipe"];
+        let (rpc, all_rpc) = (
+            ["/rpc/add", "/rpc/transfer"],
+            ["/rpc/add", "/rpc/transfer", "/rpc/wipe"],
+        );
         let nobody = [&["/", "/open_orders"], &rpc[..]].concat();
         let some = [&["/", "/open_orders", "/orders"], &rpc[..]].concat();
+        let everything = [&["/", "/open_orders", "/orders"], &all_rpc[..]].concat();
         check("stranger", &nobody, &[], &[]);
         check("anon", &some, &["get"], &["id", "state"]);
         let all = [
@@ -547,7 +553,7 @@ pub mod tests {
         ];
         check(
             "authenticated",
-            &some,
+            &everything,
             &["delete", "get", "patch", "post"],
             &all,
         );

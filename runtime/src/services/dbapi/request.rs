@@ -125,7 +125,7 @@ impl<'a> Asked<'a> {
         };
         let known = |zone: &str| {
             let schema = schema.as_ref();
-            schema.is_some_and(|schema| schema.timezones.contains(zone))
+            schema.is_some_and(|schema| schema.has_timezone(zone))
         };
         let transaction = !within && settings.transaction_end != TransactionEnd::Commit;
         let prefer = Prefer::read(values(), transaction, known);

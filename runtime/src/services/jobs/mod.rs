@@ -181,6 +181,9 @@ struct Service {
 
 impl Service {
     fn look(&mut self, app: &Arc<App>) {
+        // As it is served now: its data may have gone elsewhere, and from there again.
+        let served = std::iter::successors(Some(app), |app| app.successor.get());
+        let app = served.last().unwrap_or(app);
         if let Some(again) = self.running.get(&app.id) {
             again.notify_one();
             return;
@@ -197,6 +200,7 @@ impl Service {
             let soon = || (after.clock)().saturating_add(limits::JOBS_AGAIN.as_millis() as i64);
             let next = match ran.await {
                 Ok(Ok(next)) => next,
+                Ok(Err(DataError::Moving)) => Some(soon()),
                 Ok(Err(error)) => {
                     tracing::warn!(app.id = %id, %error, "an app's later work could not be done");
                     Some(soon())

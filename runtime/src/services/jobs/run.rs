@@ -12,7 +12,7 @@ use pumice_host_api::data::changes::{Changes, Claimed, Delivery, Told, backoff, 
 use pumice_host_api::data::{DataError, TRIGGER_BATCH_ROWS};
 use pumice_host_api::jobs::{Finish, Job, Jobs, Known, NewJob, cron};
 use pumice_host_api::{Caller, Role};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, Semaphore};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -121,7 +121,11 @@ impl Worker {
             let Some(revision) = later.app.revision.load_full() else {
                 return Ok(None);
             };
-            let next = self.look(later, &revision, tasks, leases).await?;
+            let next = match self.look(later, &revision, tasks, leases).await {
+                // The data waits for what runs, and goes when that is done.
+                Err(DataError::Moving) if !tasks.is_empty() => None,
+                looked => looked?,
+            };
             let now = (self.clock)();
             if tasks.is_empty() {
                 // A place was free, so all that is due has been claimed, or something else has it.
@@ -139,7 +143,11 @@ impl Worker {
             tokio::select! {
                 () = self.stop.cancelled() => return self.drain(later, tasks, leases).await,
                 ended = tasks.join_next() => if let Some(Ok(held)) = ended { leases.end(held) },
-                _ = beats.tick() => self.beat(later, leases).await?,
+                _ = beats.tick() => match self.beat(later, leases).await {
+                    // The data did not wait so long: the lease runs out where it is now.
+                    Ok(()) | Err(DataError::Moving) => {}
+                    Err(error) => return Err(error),
+                },
                 () = announced(again) => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -177,6 +185,8 @@ impl Worker {
         if self.stop.is_cancelled() {
             return Ok(None);
         }
+        let working = later.app.working.clone().try_read_owned();
+        let working = Arc::new(working.map_err(|_| DataError::Moving)?);
         let now = (self.clock)();
         let fired = fire(&later.jobs, revision, now).await?;
         if revision.has_after() {
@@ -188,7 +198,7 @@ impl Worker {
         if told.is_some_and(|at| at <= now) && free > 0 {
             let max = (free * TRIGGER_BATCH_ROWS) as u32;
             let claimed = later.changes.claim(now, limits::JOB_LEASE, max).await?;
-            self.tell(later, revision, claimed, tasks, leases);
+            self.tell(later, revision, claimed, tasks, leases, &working);
             told = later.changes.next_due().await?;
         }
         let mut due = later.jobs.next_due().await?;
@@ -204,6 +214,7 @@ impl Worker {
                 let (later, revision) = (later.clone(), revision.clone());
                 let (invoker, components) = (self.invoker.clone(), self.components.clone());
                 let (clock, places) = (self.clock.clone(), self.places.clone());
+                let working = working.clone();
                 tasks.spawn(async move {
                     let place = places.acquire_owned().await;
                     let outcome = match revision.script(&job.script) {
@@ -215,6 +226,7 @@ impl Worker {
                     };
                     drop(place);
                     finish(&later, &job, claimed.token, clock(), outcome).await;
+                    drop(working);
                     held
                 });
             }
@@ -230,6 +242,7 @@ impl Worker {
         claimed: Claimed,
         tasks: &mut JoinSet<Held>,
         leases: &mut Leases,
+        working: &Arc<OwnedRwLockReadGuard<()>>,
     ) {
         let held = Held::Batch(claimed.token);
         for batch in batches(claimed.deliveries) {
@@ -237,6 +250,7 @@ impl Worker {
             let (later, revision) = (later.clone(), revision.clone());
             let (invoker, components) = (self.invoker.clone(), self.components.clone());
             let (clock, places) = (self.clock.clone(), self.places.clone());
+            let working = working.clone();
             tasks.spawn(async move {
                 // In this order: who waits for the app's own width holds no place of the node.
                 let width = later.width.clone().acquire_owned().await;
@@ -265,6 +279,7 @@ impl Worker {
                     outcome,
                 )
                 .await;
+                drop(working);
                 held
             });
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pumice_host_api::AppId;
@@ -10,7 +11,7 @@ use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl;
 use pumice_host_api::data::ddl::{Applied, MigrationFile};
 use pumice_host_api::data::migrate::{self, Migrations};
-use pumice_host_api::data::postgres::Cluster;
+use pumice_host_api::data::postgres::{Cluster, Connections, External};
 use pumice_host_api::data::sqlite::{Options, Sqlite};
 use pumice_host_api::data::{DataError, DataStore, Db, Schema};
 
@@ -20,12 +21,14 @@ use crate::config::DatabaseUrl;
 use crate::functions::app_folder;
 use crate::keyring::Keyring;
 
-/// The two places that an app's database can be in.
+/// The places that an app's database can be in.
 pub struct Databases {
     data: PathBuf,
     /// Whether SQLite waits for the disk.
     durable: bool,
-    cluster: Option<Cluster>,
+    /// Of all apps, on this server and on those that others keep.
+    connections: Connections,
+    cluster: ArcSwapOption<Cluster>,
 }
 
 impl Databases {
@@ -39,15 +42,34 @@ impl Databases {
         connections: u32,
         durable: bool,
     ) -> Result<Databases, DataError> {
-        let cluster = match url {
-            Some(DatabaseUrl(url)) => Some(Cluster::connect(url, connections).await?),
-            None => None,
-        };
-        Ok(Databases {
+        let databases = Databases {
             data: data.to_owned(),
             durable,
-            cluster,
-        })
+            connections: Connections::new(connections),
+            cluster: ArcSwapOption::empty(),
+        };
+        if let Some(DatabaseUrl(url)) = url {
+            databases.adopt(databases.reach(url).await?);
+        }
+        Ok(databases)
+    }
+
+    /// Connects to a PostgreSQL server.
+    ///
+    /// # Errors
+    /// As [`Databases::open`].
+    pub async fn reach(&self, url: &str) -> Result<Arc<Cluster>, DataError> {
+        Ok(Arc::new(Cluster::connect(url, &self.connections).await?))
+    }
+
+    /// Makes new apps on this server from now on.
+    pub fn adopt(&self, cluster: Arc<Cluster>) {
+        self.cluster.store(Some(cluster));
+    }
+
+    /// Makes new apps on SQLite again.
+    pub fn disconnect(&self) {
+        self.cluster.store(None);
     }
 
     /// Makes the database of a new app: on PostgreSQL if there is one, else a file at its first use.
@@ -59,11 +81,10 @@ impl Databases {
         app: AppId,
         keyring: &Keyring,
     ) -> Result<DatabaseRow, PlatformError> {
-        let Some(cluster) = &self.cluster else {
+        let Some(cluster) = self.cluster.load_full() else {
             return Ok(DatabaseRow::Sqlite);
         };
-        let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        let sealed = keyring.seal(&place(app), password.as_bytes())?;
+        let (password, sealed) = new_password(app, keyring)?;
         cluster.create_app(app, &password).await?;
         Ok(DatabaseRow::Postgres(sealed))
     }
@@ -79,39 +100,79 @@ impl Databases {
         keyring: &Keyring,
     ) -> Result<DataStore, PlatformError> {
         let db = match row {
-            DatabaseRow::Sqlite => {
-                let options = Options {
-                    durable: self.durable,
-                    setup: Some(Arc::new(ddl::register)),
-                    ..Options::default()
-                };
-                Db::Sqlite(Sqlite::new(
-                    app_folder(&self.data, app).join("app.db"),
-                    options,
-                ))
-            }
+            DatabaseRow::Sqlite => Db::Sqlite(self.file(app)),
             DatabaseRow::Postgres(sealed) => {
                 let cluster = self.cluster()?;
                 let password = Self::password(app, sealed, keyring)?;
                 Db::Postgres(cluster.open_app(app, &password))
             }
+            DatabaseRow::External(sealed) => {
+                let url = Self::opened(&external_place(app), sealed, keyring)?;
+                let external = External::parse(&url)?;
+                Db::Postgres(external.open(app, &self.connections))
+            }
         };
         Ok(DataStore::new(db))
+    }
+
+    /// What the system database keeps of an external database.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    pub fn external(
+        app: AppId,
+        url: &str,
+        keyring: &Keyring,
+    ) -> Result<DatabaseRow, PlatformError> {
+        let sealed = keyring.seal(&external_place(app), url.as_bytes())?;
+        Ok(DatabaseRow::External(sealed))
+    }
+
+    /// Whether nothing is lost when the app gets another database.
+    ///
+    /// # Errors
+    /// PostgreSQL's own.
+    pub async fn is_untouched(&self, app: AppId, store: &DataStore) -> Result<bool, PlatformError> {
+        Ok(match store.db() {
+            Db::Sqlite(sqlite) => !sqlite.path().exists(),
+            Db::Postgres(_) => self.cluster()?.is_untouched(app).await?,
+        })
+    }
+
+    /// An app's SQLite file, whether its data is there or not.
+    pub fn file(&self, app: AppId) -> Sqlite {
+        let options = Options {
+            durable: self.durable,
+            setup: Some(Arc::new(ddl::register)),
+            ..Options::default()
+        };
+        Sqlite::new(app_folder(&self.data, app).join("app.db"), options)
     }
 
     /// Runs the migrations that have not run yet, and says which those were.
     ///
     /// # Errors
-    /// [`PlatformError::Migration`] with file, line and statement.
+    /// [`PlatformError::Migration`] with file, line and statement;
+    /// [`PlatformError::NotExternal`] for anything in an external database.
     pub async fn migrate(
         &self,
         app: AppId,
         store: &DataStore,
         migrations: Migrations,
     ) -> Result<Vec<String>, PlatformError> {
+        if store.is_external() {
+            let tables = [
+                (!migrations.files.is_empty(), "migrations"),
+                (migrations.seed.is_some(), "seed.sql"),
+            ];
+            let work = needs(!migrations.subscriptions.is_empty(), migrations.jobs);
+            possible(tables.into_iter().chain(work))?;
+            store.forget_schema();
+            return Ok(Vec::new());
+        }
         let ran = match store.db() {
             Db::Sqlite(sqlite) => migrate::sqlite(sqlite, migrations).await,
-            Db::Postgres(_) => migrate::postgres(self.cluster()?, app, migrations).await,
+            Db::Postgres(_) => migrate::postgres(&*self.cluster()?, app, migrations).await,
         };
         store.forget_schema();
         Ok(ran?)
@@ -120,7 +181,7 @@ impl Databases {
     /// Changes what is written down for after-triggers, and nothing else; `jobs` as in [`Migrations`].
     ///
     /// # Errors
-    /// [`PlatformError::Migration`].
+    /// [`PlatformError::Migration`]; as [`Databases::migrate`] in an external database.
     pub async fn observe(
         &self,
         app: AppId,
@@ -128,10 +189,13 @@ impl Databases {
         subscriptions: Vec<Subscription>,
         jobs: bool,
     ) -> Result<(), PlatformError> {
+        if store.is_external() {
+            return possible(needs(!subscriptions.is_empty(), jobs));
+        }
         match store.db() {
             Db::Sqlite(sqlite) => migrate::observe_sqlite(sqlite, subscriptions, jobs).await?,
             Db::Postgres(_) => {
-                migrate::observe_postgres(self.cluster()?, app, subscriptions).await?;
+                migrate::observe_postgres(&*self.cluster()?, app, subscriptions).await?;
             }
         }
         Ok(())
@@ -146,9 +210,12 @@ impl Databases {
         app: AppId,
         store: &DataStore,
     ) -> Result<Vec<Applied>, PlatformError> {
+        if store.is_external() {
+            return Ok(Vec::new());
+        }
         Ok(match store.db() {
             Db::Sqlite(sqlite) => migrate::applied_sqlite(sqlite).await?,
-            Db::Postgres(_) => migrate::applied_postgres(self.cluster()?, app).await?,
+            Db::Postgres(_) => migrate::applied_postgres(&*self.cluster()?, app).await?,
         })
     }
 
@@ -164,8 +231,12 @@ impl Databases {
         row: &DatabaseRow,
         keyring: &Keyring,
     ) -> Result<DataStore, PlatformError> {
+        if store.is_external() {
+            return Err(PlatformError::NotExternal("`pumice db reset`".to_owned()));
+        }
         self.drop(app, store).await?;
         match row {
+            DatabaseRow::External(_) => {}
             DatabaseRow::Sqlite => {
                 let file = app_folder(&self.data, app).join("app.db");
                 // The file itself last: the others are nothing without it, and it is nothing without them.
@@ -201,7 +272,7 @@ impl Databases {
             files,
             ..Migrations::default()
         };
-        let outcome = match migrate::postgres(cluster, app, migrations).await {
+        let outcome = match migrate::postgres(&cluster, app, migrations).await {
             Ok(_) => {
                 let store = DataStore::new(Db::Postgres(cluster.open_app(app, &password)));
                 store.schema().await.map_err(PlatformError::from)
@@ -212,28 +283,73 @@ impl Databases {
         Ok(Schema::clone(&*outcome?))
     }
 
-    /// Closes an app's database and removes it. (An SQLite file goes with the app's folder.)
+    /// Closes an app's database and removes it. (An SQLite file goes with the app's folder, and an external
+    /// database stays as it is.)
     ///
     /// # Errors
     /// PostgreSQL's own.
     pub async fn drop(&self, app: AppId, store: &DataStore) -> Result<(), PlatformError> {
         match store.db() {
             Db::Sqlite(sqlite) => sqlite.close().await,
+            Db::Postgres(postgres) if postgres.is_external() => postgres.close().await,
             Db::Postgres(_) => self.cluster()?.drop_app(app).await?,
         }
         Ok(())
     }
 
     fn password(app: AppId, sealed: &[u8], keyring: &Keyring) -> Result<String, PlatformError> {
-        let password = keyring.open_sealed(&place(app), sealed)?;
-        String::from_utf8(password).map_err(|error| PlatformError::Corrupt(error.to_string()))
+        Self::opened(&place(app), sealed, keyring)
     }
 
-    fn cluster(&self) -> Result<&Cluster, PlatformError> {
-        self.cluster.as_ref().ok_or(PlatformError::NoCluster)
+    fn opened(place: &str, sealed: &[u8], keyring: &Keyring) -> Result<String, PlatformError> {
+        let text = keyring.open_sealed(place, sealed)?;
+        String::from_utf8(text)
+            .map_err(|error| PlatformError::Corrupt(error.utf8_error().to_string()))
     }
+
+    /// The server that apps' databases are on.
+    ///
+    /// # Errors
+    /// [`PlatformError::NoCluster`].
+    pub fn cluster(&self) -> Result<Arc<Cluster>, PlatformError> {
+        self.cluster.load_full().ok_or(PlatformError::NoCluster)
+    }
+}
+
+/// A password of an app's login role, plain and sealed.
+pub fn new_password(app: AppId, keyring: &Keyring) -> Result<(String, Vec<u8>), PlatformError> {
+    let password = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let sealed = keyring.seal(&place(app), password.as_bytes())?;
+    Ok((password, sealed))
 }
 
 fn place(app: AppId) -> String {
     format!("database/{app}")
+}
+
+fn external_place(app: AppId) -> String {
+    format!("external/{app}")
+}
+
+/// What works later, and so needs tables of ours.
+pub(super) fn needs(after: bool, jobs: bool) -> [(bool, &'static str); 2] {
+    [
+        (after, "after-triggers"),
+        (jobs && !after, "scripts and schedules"),
+    ]
+}
+
+/// # Errors
+/// [`PlatformError::NotExternal`] naming all that is wanted of `parts`.
+pub(super) fn possible(
+    parts: impl IntoIterator<Item = (bool, &'static str)>,
+) -> Result<(), PlatformError> {
+    let wanted: Vec<&str> = parts
+        .into_iter()
+        .filter_map(|(wanted, name)| wanted.then_some(name))
+        .collect();
+    match wanted.is_empty() {
+        true => Ok(()),
+        false => Err(PlatformError::NotExternal(wanted.join(", "))),
+    }
 }

@@ -62,6 +62,9 @@ impl Platform {
         sources: Sources,
     ) -> Result<Vec<String>, PlatformError> {
         let _deploying = app.deploying.lock().await;
+        if app.data.is_external() {
+            return Err(PlatformError::NotExternal("`pumice db reset`".to_owned()));
+        }
         self.intended(app, sources.files.clone()).await?;
         let mut rows = self.sql.apps().await?.into_iter();
         let row = rows
@@ -84,12 +87,15 @@ impl Platform {
     /// What the app's tables are once all files have run on an empty database.
     ///
     /// # Errors
-    /// [`PlatformError::Migration`].
+    /// [`PlatformError::Migration`]; [`PlatformError::NotExternal`].
     pub async fn intended(
         &self,
         app: &App,
         files: Vec<MigrationFile>,
     ) -> Result<Schema, PlatformError> {
+        if app.data.is_external() {
+            return Err(PlatformError::NotExternal("migrations".to_owned()));
+        }
         match app.data.db() {
             Db::Sqlite(_) => {
                 let catalog = ddl::intended(&files).map_err(MigrateError::from)?;

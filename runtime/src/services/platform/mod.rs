@@ -2,7 +2,9 @@
 //! turns an uploaded bundle into what is served.
 
 pub mod databases;
+pub mod external;
 pub mod maintenance;
+mod r#move;
 pub mod routes;
 mod sql;
 
@@ -17,6 +19,7 @@ use pumice_host_api::data::DataError;
 use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl::MigrationFile;
 use pumice_host_api::data::migrate::{MigrateError, Migrations};
+use pumice_host_api::data::postgres::ExternalError;
 use serde::Serialize;
 
 pub use self::sql::{AppRow, RevisionRow};
@@ -94,6 +97,39 @@ pub enum PlatformError {
         "the app's database is on PostgreSQL; start the server with the --database-url it was made with"
     )]
     NoCluster,
+    #[error("`{0}` is on PostgreSQL already")]
+    OnPostgres(String),
+    #[error(
+        "this server's apps are on another PostgreSQL server, and a node knows one: name that one, or move the app with a server of its own"
+    )]
+    OtherCluster,
+    #[error(
+        "there is a database `{0}` already; if nobody needs what is in it, drop it there and move the app again"
+    )]
+    DatabaseExists(String),
+    #[error("the PostgreSQL server cannot be used: {0}")]
+    Cluster(String),
+    /// The data is where it was.
+    #[error("nothing was moved: {0}")]
+    Transfer(String),
+    #[error("`{0}` is not being moved")]
+    NoMove(String),
+    #[error(
+        "`{0}` is being moved to PostgreSQL; try again when that has ended, or after a restart if it broke off"
+    )]
+    Moving(String),
+    /// A database that cannot be registered. The text names the fix and no password.
+    #[error("nothing was registered: {0}")]
+    External(#[from] ExternalError),
+    #[error(
+        "`{0}` has tables, rows or jobs in its own database, which nobody would find again; register with a new app"
+    )]
+    DatabaseUsed(String),
+    /// What an app wants that has an external database.
+    #[error(
+        "the app's database is an external one, where Pumice makes nothing: not possible are {0}"
+    )]
+    NotExternal(String),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error("the system database failed")]
@@ -132,6 +168,7 @@ pub struct Platform {
     data: PathBuf,
     server: ServerFacts,
     node: limits::Node,
+    moving: r#move::Moving,
 }
 
 /// Called for each app before it is served: gives its data path the app's triggers.
@@ -148,6 +185,8 @@ pub struct Parts {
     pub data: PathBuf,
     pub server: ServerFacts,
     pub node: limits::Node,
+    /// After which step of a move the process ends, in a test.
+    pub move_abort: Option<u32>,
 }
 
 impl From<MigrateError> for PlatformError {
@@ -183,6 +222,7 @@ impl Platform {
             data,
             server,
             node,
+            move_abort,
         } = parts;
         let sql = Sql::open(&data.join("system.db")).await?;
         let platform = Platform {
@@ -196,7 +236,10 @@ impl Platform {
             data,
             server,
             node,
+            moving: r#move::Moving::new(move_abort),
         };
+        platform.find_cluster().await?;
+        platform.end_moves().await?;
         platform.load().await?;
         Ok(platform)
     }
@@ -252,6 +295,21 @@ impl Platform {
         self.registry
             .get(name)
             .ok_or_else(|| PlatformError::NoApp(name.to_owned()))
+    }
+
+    /// Keeps others from deploying, moving or deleting the app; and the app as it is once nobody else
+    /// does.
+    async fn alone(
+        &self,
+        app: &Arc<App>,
+    ) -> Result<(tokio::sync::OwnedMutexGuard<()>, Arc<App>), PlatformError> {
+        let one = app.deploying.clone().lock_owned().await;
+        let now = self.registry.get(&app.name);
+        let now = now.filter(|now| now.id == app.id);
+        Ok((
+            one,
+            now.ok_or_else(|| PlatformError::NoApp(app.name.clone()))?,
+        ))
     }
 
     pub fn apps(&self) -> Vec<Arc<App>> {
@@ -315,8 +373,7 @@ impl Platform {
     /// # Errors
     /// [`PlatformError::NoApp`].
     pub async fn delete_app(&self, name: &str) -> Result<(), PlatformError> {
-        let app = self.app(name)?;
-        let _deploying = app.deploying.lock().await;
+        let (_one, app) = self.alone(&self.app(name)?).await?;
         self.sql.delete_app(app.id).await?;
         self.registry.remove(&app);
         self.databases.drop(app.id, &app.data).await?;
@@ -360,7 +417,7 @@ impl Platform {
         files: Files,
         seed: bool,
     ) -> Result<Deployed, PlatformError> {
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
         self.check_files(app, &manifest, &files).await?;
         let compiled = self.prepare_all(app, &manifest, &files).await?;
@@ -568,7 +625,7 @@ impl Platform {
     /// # Errors
     /// [`PlatformError::NoRevision`] when it is not kept.
     pub async fn rollback(&self, app: &Arc<App>, to: Option<i64>) -> Result<i64, PlatformError> {
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         let active = app
             .revision
             .load()
@@ -613,7 +670,7 @@ impl Platform {
         if !manifest::is_secret_name(name) {
             return Err(PlatformError::InvalidSecretName(name.to_owned()));
         }
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         let mut secrets = BTreeMap::clone(&app.secrets.load());
         secrets.insert(name.to_owned(), value.to_owned());
         if value.is_empty()
@@ -633,7 +690,7 @@ impl Platform {
     /// # Errors
     /// [`PlatformError::NoSecret`].
     pub async fn delete_secret(&self, app: &Arc<App>, name: &str) -> Result<(), PlatformError> {
-        let _one = app.deploying.lock().await;
+        let (_one, app) = &self.alone(app).await?;
         if !self.sql.delete_secret(app.id, name).await? {
             return Err(PlatformError::NoSecret(name.to_owned()));
         }

@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio_stream::wrappers::BroadcastStream;
 
+use super::external::Registered;
+use super::r#move::{Moved, Progress};
 use super::{Deployed, Platform, PlatformError};
 use crate::digest::Digest;
 use crate::error::{Error, RequestError};
@@ -51,6 +53,8 @@ pub fn router(api: Api) -> Router {
         .route("/apps/{app}/blobs/{digest}", blobs)
         .route("/apps/{app}/revisions", get(revisions).post(deploy))
         .route("/apps/{app}/rollback", post(rollback))
+        .route("/apps/{app}/move", get(progress).post(r#move))
+        .route("/apps/{app}/database", put(register))
         .route("/apps/{app}/secrets", get(secrets))
         .route(
             "/apps/{app}/secrets/{name}",
@@ -189,6 +193,56 @@ async fn rollback(
     };
     let revision = api.platform.rollback(&app, wanted.to).await?;
     Ok(Json(json!({ "app": app.name, "revision": revision })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Register {
+    url: String,
+}
+
+async fn register(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    Body(body): Body,
+) -> Answer<Json<Registered>> {
+    let app = api.platform.app(&app)?;
+    // Not the parser's words: they may quote the password.
+    let wanted: Register = serde_json::from_slice(&body).map_err(|_| {
+        let form = r#"write {"url": "postgres://user:password@host/database"}"#;
+        PlatformError::BadRequest(form.to_owned())
+    })?;
+    let platform = api.platform.clone();
+    // To its end, whoever still waits for it.
+    let registered = tokio::spawn(async move { platform.register(&app, &wanted.url).await });
+    let registered = registered.await.map_err(std::io::Error::other);
+    Ok(Json(registered.map_err(PlatformError::Io)??))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    /// A URL of PostgreSQL.
+    to: String,
+}
+
+async fn r#move(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    Body(body): Body,
+) -> Answer<Json<Moved>> {
+    let app = api.platform.app(&app)?;
+    let wanted: Move = parse(&body)?;
+    let platform = api.platform.clone();
+    // To its end, whoever still waits for it.
+    let moved = tokio::spawn(async move { platform.move_app(&app, &wanted.to).await });
+    let moved = moved.await.map_err(std::io::Error::other);
+    Ok(Json(moved.map_err(PlatformError::Io)??))
+}
+
+async fn progress(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Progress>> {
+    let app = api.platform.app(&app)?;
+    Ok(Json(api.platform.progress(&app)?))
 }
 
 /// Names only: a value is never shown again.

@@ -30,6 +30,19 @@ pub enum DatabaseRow {
     Sqlite,
     /// The password of its login role, sealed.
     Postgres(Vec<u8>),
+    /// One that somebody else keeps: its URL, sealed.
+    External(Vec<u8>),
+}
+
+impl DatabaseRow {
+    /// `engine` and `database_password` of table `app`.
+    fn columns(&self) -> (&'static str, Option<&[u8]>) {
+        match self {
+            DatabaseRow::Sqlite => ("sqlite", None),
+            DatabaseRow::Postgres(password) => ("postgres", Some(password)),
+            DatabaseRow::External(url) => ("external", Some(url)),
+        }
+    }
 }
 
 pub struct RevisionRow {
@@ -37,6 +50,16 @@ pub struct RevisionRow {
     pub manifest: String,
     pub files: Files,
     pub created_at: String,
+}
+
+/// A move that has begun and not ended.
+pub struct MoveRow {
+    pub app: AppId,
+    /// Where the data goes.
+    pub target: String,
+    pub step: String,
+    /// Whether the app's data is there.
+    pub switched: bool,
 }
 
 pub struct Sql {
@@ -66,6 +89,7 @@ impl Sql {
         const MIGRATIONS: &[&str] = &[
             include_str!("../../../migrations/sqlite/0001_platform.sql"),
             include_str!("../../../migrations/sqlite/0002_database.sql"),
+            include_str!("../../../migrations/sqlite/0003_move.sql"),
         ];
         let mut tx = self.pool.begin().await?;
         let done: i64 = sqlx::query_scalar("pragma user_version")
@@ -105,6 +129,7 @@ impl Sql {
     }
 
     pub async fn insert_app(&self, app: &AppRow) -> Result<(), PlatformError> {
+        let (engine, secret) = app.database.columns();
         sqlx::query(
             "insert into app (id, name, revision, signing_key, public_jwk, created_at, engine, database_password) values ($1, $2, 0, $3, $4, $5, $6, $7)",
         )
@@ -113,16 +138,129 @@ impl Sql {
         .bind(&app.signing_key)
         .bind(&app.public_jwk)
         .bind(&app.created_at)
-        .bind(match &app.database {
-            DatabaseRow::Sqlite => "sqlite",
-            DatabaseRow::Postgres(_) => "postgres",
-        })
-        .bind(match &app.database {
-            DatabaseRow::Sqlite => None,
-            DatabaseRow::Postgres(password) => Some(password),
-        })
+        .bind(engine)
+        .bind(secret)
         .execute(&self.pool)
         .await?;
+        Ok(())
+    }
+
+    /// The sealed URL of the PostgreSQL server that apps were moved to.
+    pub async fn cluster(&self) -> Result<Option<Vec<u8>>, PlatformError> {
+        let url = sqlx::query_scalar("select url from cluster");
+        Ok(url.fetch_optional(&self.pool).await?)
+    }
+
+    pub async fn set_cluster(&self, sealed: &[u8]) -> Result<(), PlatformError> {
+        sqlx::query("insert or replace into cluster (one, url) values (1, $1)")
+            .bind(sealed)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether any app is on PostgreSQL.
+    pub async fn on_postgres(&self) -> Result<bool, PlatformError> {
+        let found =
+            sqlx::query_scalar("select exists (select 1 from app where engine = 'postgres')");
+        Ok(found.fetch_one(&self.pool).await?)
+    }
+
+    /// Forgets the server if no app is on PostgreSQL or on its way; whether it has.
+    pub async fn forget_cluster(&self) -> Result<bool, PlatformError> {
+        let done = sqlx::query(
+            "delete from cluster where not exists (select 1 from app where engine = 'postgres') \
+             and not exists (select 1 from move)",
+        );
+        Ok(done.execute(&self.pool).await?.rows_affected() > 0)
+    }
+
+    pub async fn moves(&self) -> Result<Vec<MoveRow>, PlatformError> {
+        let rows = sqlx::query(
+            "select m.app_id, m.target, m.step, a.engine = 'postgres' as switched \
+             from move m join app a on a.id = m.app_id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(MoveRow {
+                    app: app_id(row.try_get("app_id")?)?,
+                    target: row.try_get("target")?,
+                    step: row.try_get("step")?,
+                    switched: row.try_get("switched")?,
+                })
+            })
+            .collect()
+    }
+
+    pub async fn begin_move(
+        &self,
+        id: AppId,
+        target: &str,
+        now: &str,
+    ) -> Result<(), PlatformError> {
+        sqlx::query(
+            "insert or replace into move (app_id, target, step, started_at) \
+             values ($1, $2, 'begun', $3)",
+        )
+        .bind(id.to_string())
+        .bind(target)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn set_step(&self, id: AppId, step: &str) -> Result<(), PlatformError> {
+        sqlx::query("update move set step = $2 where app_id = $1")
+            .bind(id.to_string())
+            .bind(step)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Says that the app's data is on PostgreSQL, if it was on SQLite; whether it was.
+    pub async fn switch(&self, id: AppId, password: &[u8]) -> Result<bool, PlatformError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query(
+            "update app set engine = 'postgres', database_password = $2 \
+             where id = $1 and engine = 'sqlite'",
+        )
+        .bind(id.to_string())
+        .bind(password)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("update move set step = 'switched' where app_id = $1")
+            .bind(id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub async fn end_move(&self, id: AppId) -> Result<(), PlatformError> {
+        sqlx::query("delete from move where app_id = $1")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Says that the app's data is elsewhere from now on.
+    pub async fn set_database(
+        &self,
+        id: AppId,
+        database: &DatabaseRow,
+    ) -> Result<(), PlatformError> {
+        let (engine, secret) = database.columns();
+        sqlx::query("update app set engine = $2, database_password = $3 where id = $1")
+            .bind(id.to_string())
+            .bind(engine)
+            .bind(secret)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -268,9 +406,10 @@ fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
         signing_key: row.try_get("signing_key")?,
         public_jwk: row.try_get("public_jwk")?,
         created_at: row.try_get("created_at")?,
-        database: match row.try_get::<Option<Vec<u8>>, _>("database_password")? {
-            Some(password) => DatabaseRow::Postgres(password),
-            None => DatabaseRow::Sqlite,
+        database: match (row.try_get("engine")?, row.try_get("database_password")?) {
+            ("postgres", Some(password)) => DatabaseRow::Postgres(password),
+            ("external", Some(url)) => DatabaseRow::External(url),
+            _ => DatabaseRow::Sqlite,
         },
     })
 }

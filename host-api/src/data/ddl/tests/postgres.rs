@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::access::{BASE, CONDITIONS, STATEMENTS};
 use super::*;
 use crate::AppId;
-use crate::data::postgres::{Cluster, test_url};
+use crate::data::postgres::{Cluster, Connections, test_url};
 
 #[tokio::test]
 async fn postgres_agrees() {
@@ -44,7 +44,9 @@ async fn postgres_agrees() {
         ));
     }
 
-    let cluster = Cluster::connect(&test_url(), 8).await.unwrap();
+    let cluster = Cluster::connect(&test_url(), &Connections::new(8))
+        .await
+        .unwrap();
     let app = AppId(Uuid::new_v4());
     cluster.create_app(app, "secret").await.unwrap();
     let mut owner = cluster.as_owner(app).await.unwrap();

@@ -389,6 +389,82 @@ fn views_are_known_as_postgres_knows_them() {
     }
 }
 
+/// What PostgreSQL 15 says of an insert.
+const CLOSED: &[(&str, &str)] = &[
+    ("select body from note", ""),
+    (
+        "select body || 'x' as x from note",
+        "v: Views that have no updatable columns",
+    ),
+    (
+        "select count(*) from note",
+        "v: Views that return aggregate functions",
+    ),
+    (
+        "select body, (select count(*) from member) as n from note",
+        "",
+    ),
+    (
+        "select distinct team from note group by team",
+        "v: Views containing DISTINCT",
+    ),
+    (
+        "select team, count(*) from note group by team having count(*) > 1",
+        "v: Views containing GROUP BY",
+    ),
+    (
+        "select count(*) from note having count(*) > 1 limit 1",
+        "v: Views containing HAVING",
+    ),
+    (
+        "select body from note union select name from team",
+        "v: Views containing UNION, INTERSECT, or EXCEPT",
+    ),
+    (
+        "with t as (select body from note) select body from t limit 1",
+        "v: Views containing WITH",
+    ),
+    (
+        "select body from note limit 1",
+        "v: Views containing LIMIT or OFFSET",
+    ),
+    (
+        "select n.body from note n join team t on t.id = n.team",
+        "v: Views that do not select from a single table or view",
+    ),
+    (
+        "select 1 as one",
+        "v: Views that do not select from a single table or view",
+    ),
+    (
+        "select body from (select body from note) as n",
+        "v: Views that do not select from a single table or view",
+    ),
+    (
+        "select n from inner_view",
+        "inner_view: Views containing GROUP BY",
+    ),
+];
+
+#[test]
+fn a_view_says_why_it_cannot_be_written() {
+    for (query, expect) in CLOSED {
+        let inner = "create view inner_view as select team, count(*) as n from note group by team";
+        let catalog = after(&format!("{inner}; create view v as {query}"));
+        let catalog = catalog.unwrap_or_else(|reason| panic!("{query}: {reason}"));
+        let schema = catalog.schema();
+        let Kind::View(view) = &schema.table("v").unwrap().kind else {
+            panic!("it is a view");
+        };
+        let found = view.closed.as_ref().map_or(String::new(), |closed| {
+            let why = closed.why.strip_suffix(" are not automatically updatable.");
+            format!("{}: {}", closed.view, why.unwrap_or("?"))
+        });
+        assert_eq!(found, *expect, "{query}");
+        assert_eq!(view.insertable, expect.is_empty(), "{query}");
+    }
+}
+
 #[test]
 fn statements_are_taken_or_refused() {
     for (source, expect) in REFUSED {

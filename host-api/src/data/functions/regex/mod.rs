@@ -19,21 +19,30 @@ use crate::data::{DataError, Value, ValueRef};
 
 /// Bytes of a pattern.
 const PATTERN_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a compiled pattern: some are kept for each connection.
-const COMPILED_BYTES_MAX: usize = 4 << 20;
-/// Bytes of the automaton that is built while text is read.
-const AUTOMATON_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a compiled pattern, and of the automaton that is built while text is read: the least that
+/// will do.
+const SIZES: [(usize, usize); 3] = [
+    (64 << 10, 256 << 10),
+    (512 << 10, 1 << 20),
+    (4 << 20, 1 << 20),
+];
+/// Bytes of both for all patterns that are kept, for each connection: one large or sixteen small ones.
+const KEPT_BYTES_MAX: usize = 5 << 20;
 /// A pattern's places times the text's bytes: some seconds at the worst, where no automaton fits.
 const WORK_MAX: usize = 1 << 29;
 
 pub(super) fn register(connection: &Connection) -> Result<(), SqliteError> {
     for (name, fold) in [("pumice_match", false), ("pumice_imatch", true)] {
-        let recent = Recent::default();
+        let recent = Recent::of(KEPT_BYTES_MAX);
         connection.function(name, 2, true, move |args| {
             let [ValueRef::Text(text), ValueRef::Text(pattern)] = args else {
                 return Ok(Value::Null);
             };
-            let pattern = recent.get(pattern, || Pattern::new(pattern, fold))?;
+            let pattern = recent.weighed(pattern, || {
+                let made = Pattern::new(pattern, fold)?;
+                let bytes = made.bytes;
+                Ok((made, bytes))
+            })?;
             Ok(Value::Integer(i64::from(pattern.matches(text)?)))
         })?;
     }
@@ -45,6 +54,8 @@ struct Pattern {
     regex: regex::Regex,
     /// What one byte of text may cost.
     size: usize,
+    /// What it takes in memory at most.
+    bytes: usize,
 }
 
 impl Pattern {
@@ -57,15 +68,19 @@ impl Pattern {
             return Err(too_complex());
         }
         let Translated { text, fold, size } = translate::translate(pattern, fold)?;
-        let regex = regex::RegexBuilder::new(&text)
-            .case_insensitive(fold)
-            .size_limit(COMPILED_BYTES_MAX)
-            .dfa_size_limit(AUTOMATON_BYTES_MAX)
-            // The crate counts a group, its branches, their parts and each repetition.
-            .nest_limit(DEPTH_MAX * 5)
-            .build()
-            .map_err(|_| too_complex())?;
-        Ok(Pattern { regex, size })
+        let made = SIZES.iter().find_map(|&(compiled, automaton)| {
+            let regex = regex::RegexBuilder::new(&text)
+                .case_insensitive(fold)
+                .size_limit(compiled)
+                .dfa_size_limit(automaton)
+                // The crate counts a group, its branches, their parts and each repetition.
+                .nest_limit(DEPTH_MAX * 5)
+                .build()
+                .ok()?;
+            Some((regex, compiled + automaton))
+        });
+        let (regex, bytes) = made.ok_or_else(too_complex)?;
+        Ok(Pattern { regex, size, bytes })
     }
 
     /// # Errors

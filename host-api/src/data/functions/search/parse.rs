@@ -1,7 +1,8 @@
 //! A text cut into tokens, as PostgreSQL's default parser does.
 //!
 //! Differences: host names, paths and tags in odd forms (`a.b-`, attributes without an end) may be
-//! cut elsewhere; all plain text, numbers, hyphenated words, addresses and paths are cut alike.
+//! cut elsewhere, and so may names behind many long runs with dots that are none; all plain text,
+//! numbers, hyphenated words, addresses and paths are cut alike.
 //!
 //! Source: PostgreSQL 15, "12.5. Parsers"; compared with a server of that version.
 
@@ -14,8 +15,12 @@ pub(super) enum Kind {
     Plain,
 }
 
-/// Bytes of a host, an address or a path; a longer one is cut.
+/// Bytes of a host, an address, a path or a number with a point; a longer one is cut.
 const NAME_BYTES_MAX: usize = 1_024;
+
+/// Bytes that may be looked at in vain for such names, for each byte of the text: beyond, all that is
+/// left are words and whole numbers.
+const LOOKS_PER_BYTE: usize = 16;
 
 /// Tokens in order, each with its kind.
 pub(super) fn tokens(text: &str) -> Vec<(Kind, &str)> {
@@ -24,18 +29,60 @@ pub(super) fn tokens(text: &str) -> Vec<(Kind, &str)> {
     // Bytes that may be looked at for the ends of tags: most `<` have none, and each looks far.
     let mut looks = 8 * text.len() + 1_024;
     let mut after_protocol = false;
+    let mut run = Run::default();
+    let mut names = LOOKS_PER_BYTE * text.len() + 16 * NAME_BYTES_MAX;
     while at < text.len() {
         let rest = &text[at..];
-        let length = token(rest, after_protocol, &mut looks, &mut out);
+        run.reach(text.as_bytes(), at);
+        // Each of these has a dot or a slash.
+        let looked = match at < run.marked {
+            true => (run.end - at).min(NAME_BYTES_MAX),
+            false => 0,
+        };
+        let may_be_name = looked > 0 && names > 0;
+        let length = token(rest, may_be_name, after_protocol, &mut looks, &mut out);
+        names = names.saturating_sub(looked.saturating_sub(length));
         after_protocol = rest[..length].ends_with("://");
         at += length;
     }
     out
 }
 
+/// The bytes that hosts, addresses, paths and numbers are made of, as far as they go on: each token of
+/// them would look that far.
+#[derive(Default)]
+struct Run {
+    end: usize,
+    /// Behind its last dot or slash.
+    marked: usize,
+}
+
+impl Run {
+    /// Makes it the run that `at` stands in.
+    fn reach(&mut self, text: &[u8], at: usize) {
+        if at < self.end {
+            return;
+        }
+        let run = &text[at..];
+        let run = &run[..run.iter().take_while(|byte| is_name(**byte)).count()];
+        let mark = run.iter().rposition(|byte| matches!(byte, b'.' | b'/'));
+        *self = Run {
+            end: at + run.len(),
+            marked: at + mark.map_or(0, |mark| mark + 1),
+        };
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    is_file(byte) || matches!(byte, b'@' | b':' | b'+' | b'~')
+}
+
 /// Reads one token; answers its bytes, at least one character.
+///
+/// `may_be_name`: whether a host, an address, a path or a number with a point can start here.
 fn token<'t>(
     rest: &'t str,
+    may_be_name: bool,
     after_protocol: bool,
     looks: &mut usize,
     out: &mut Vec<(Kind, &'t str)>,
@@ -50,12 +97,14 @@ fn token<'t>(
         '<' => return tag(bytes, looks).unwrap_or(1),
         '&' => return entity(bytes).unwrap_or(1),
         '-' | '+' => {
-            return match number(bytes) {
+            return match number(bytes, may_be_name) {
                 Some(length) if !rest[length..].starts_with(is_letter) => plain(length, out),
                 _ => 1,
             };
         }
-        '/' | '~' | '.' => return path_start(bytes).map_or(1, |length| plain(length, out)),
+        '/' | '~' | '.' if may_be_name => {
+            return path_start(bytes).map_or(1, |length| plain(length, out));
+        }
         c if !is_letter(c) && !c.is_ascii_digit() => return c.len_utf8(),
         _ => {}
     }
@@ -63,10 +112,10 @@ fn token<'t>(
     if letters > 0 && rest[letters..].starts_with("://") {
         return letters + 3;
     }
-    if let Some(length) = email(bytes) {
+    if may_be_name && let Some(length) = email(bytes) {
         return plain(length, out);
     }
-    if let Some(host) = host(bytes) {
+    if may_be_name && let Some(host) = host(bytes) {
         let path = match bytes.get(host) {
             Some(b'/' | b'?') => run(&bytes[host..], is_url),
             _ => 0,
@@ -79,14 +128,14 @@ fn token<'t>(
         }
         return plain(host, out);
     }
-    if let Some(length) = number(bytes)
+    if let Some(length) = number(bytes, may_be_name)
         && !rest[length..].starts_with(is_letter)
         && bytes.get(length) != Some(&b'/')
         && hyphenated(rest).is_none()
     {
         return plain(length, out);
     }
-    if let Some(length) = file(bytes) {
+    if may_be_name && let Some(length) = file(bytes) {
         return plain(length, out);
     }
     if let Some(length) = hyphenated(rest) {
@@ -149,7 +198,7 @@ fn hyphenated(rest: &str) -> Option<usize> {
 }
 
 /// A whole number, a decimal, one with an exponent, or a version (`1.2.3`, without a sign).
-fn number(bytes: &[u8]) -> Option<usize> {
+fn number(bytes: &[u8], points_too: bool) -> Option<usize> {
     let signed = usize::from(matches!(bytes.first(), Some(b'-' | b'+')));
     let digits = |from: usize| {
         run(bytes.get(from..).unwrap_or_default(), |b| {
@@ -162,7 +211,18 @@ fn number(bytes: &[u8]) -> Option<usize> {
     }
     let mut end = signed + whole;
     let mut points = 0;
-    while bytes.get(end) == Some(&b'.') && digits(end + 1) > 0 && (points == 0 || signed == 0) {
+    // Only its first digits go on as long as they like.
+    let bytes = &bytes[..bytes.len().min(end.max(NAME_BYTES_MAX))];
+    let digits = |from: usize| {
+        run(bytes.get(from..).unwrap_or_default(), |b| {
+            b.is_ascii_digit()
+        })
+    };
+    while points_too
+        && bytes.get(end) == Some(&b'.')
+        && digits(end + 1) > 0
+        && (points == 0 || signed == 0)
+    {
         end += 1 + digits(end + 1);
         points += 1;
     }
@@ -245,6 +305,7 @@ fn is_file(byte: u8) -> bool {
 
 /// A path that starts with a word: it has a slash or a dot within.
 fn file(bytes: &[u8]) -> Option<usize> {
+    let bytes = &bytes[..bytes.len().min(NAME_BYTES_MAX)];
     let stem = run(bytes, |byte| byte.is_ascii_alphanumeric());
     match bytes.get(stem) {
         Some(b'/' | b'.') if stem > 0 => {}
@@ -329,5 +390,42 @@ fn tag(bytes: &[u8], looks: &mut usize) -> Option<usize> {
             (Some(open), close) if open == close => quote = None,
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn long_names_take_linear_time() {
+        // Each took many times longer when every token looked ahead for itself.
+        for part in ["a_", "a_a.-_", "1.", "1.1a_", "/.", "a@b_"] {
+            let text = part.repeat((1 << 20) / part.len()) + "a";
+            let start = Instant::now();
+            let tokens = tokens(&text);
+            assert!(!tokens.is_empty());
+            assert!(start.elapsed() < Duration::from_secs(6), "{part}");
+        }
+    }
+
+    #[test]
+    fn names_are_found_behind_long_runs() {
+        let text = "a_".repeat(100_000) + " see www.example.com, me@example.com /usr/lib 1.5";
+        let found: Vec<&str> = tokens(&text)
+            .into_iter()
+            .map(|(_, token)| token)
+            .filter(|token| *token != "a")
+            .collect();
+        let expect = [
+            "see",
+            "www.example.com",
+            "me@example.com",
+            "/usr/lib",
+            "1.5",
+        ];
+        assert_eq!(found, expect);
     }
 }

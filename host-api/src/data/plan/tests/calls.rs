@@ -253,3 +253,23 @@ fn calls_refused() {
     let found = called(&schema::sqlite(), &settings, r#"post add {"a":1}"#);
     assert!(found.starts_with("PGRST202"), "{found}");
 }
+
+#[test]
+fn a_hint_names_what_the_caller_may_call() {
+    let (mut schema, settings) = (schema::postgres(), settings());
+    let hint = |schema: &Schema, text: &str| {
+        let fault = called(schema, &settings, text);
+        fault.rsplit_once(" | ").unwrap().1.to_owned()
+    };
+    let all = ["post addd {\"a\":1}", "post add {\"a\":1}"];
+    for text in all {
+        assert!(hint(&schema, text).contains("public.add"), "{text}");
+    }
+    let functions = schema.functions.get_mut("public").unwrap();
+    for function in functions.values_mut().flatten() {
+        Arc::make_mut(function).callers = ["authenticated".to_owned()].into();
+    }
+    for text in all {
+        assert_eq!(hint(&schema, text), "", "{text}");
+    }
+}

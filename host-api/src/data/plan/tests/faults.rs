@@ -223,7 +223,7 @@ fn aggregates_are_off_by_default() {
             ),
             (
                 r#"clients?select=count"#,
-                r#"42703 | column clients.count does not exist |  | "#,
+                r#"clients t0 [count:count(*)] group () limit 1000"#,
             ),
         ],
         |request| read_as(&schema, &settings, "service_role", request),
@@ -419,6 +419,41 @@ fn requests_are_bounded() {
         &embeds(10, true, &wider),
         "a request reads at most 2000 embedded relations and columns of spread ones",
     );
+}
+
+#[test]
+fn what_a_spread_relation_repeats_is_bounded() {
+    let (schema, actor) = (schema::sqlite(), actor("anon"));
+    let settings = settings();
+    let scope = Scope {
+        schema: &schema,
+        settings: &settings,
+        actor: &actor,
+    };
+    let outcome = |columns: usize, members: usize, rest: &str| {
+        let (columns, list) = (vec!["id"; columns].join(","), vec!["1"; members].join(","));
+        let request = format!("projects?select=...clients({columns})&clients.id=in.({list}){rest}");
+        match read(&scope, &text::query(&request), Preferences::default()) {
+            Err(DataError::TooLarge(text)) => text,
+            Err(error) => fault(&error),
+            Ok(_) => "fine".to_owned(),
+        }
+    };
+    let refused = "filters and orders of embedded relations have more than 100000 members, those of a spread one counted for each of its columns; spread fewer columns, or embed the relation";
+    // Before anything of it is made, whoever asks.
+    assert_eq!(outcome(1_500, 3_000, ""), refused);
+    assert_eq!(outcome(100, 1_000, ""), refused);
+    let denied = "42501 | permission denied for table clients |  | ";
+    assert_eq!(outcome(100, 900, ""), denied);
+    // A long text is as much as many short ones.
+    let long = format!("&clients.name=eq.{}", "a".repeat(100_000));
+    assert_eq!(outcome(100, 1, &long), refused);
+    assert_eq!(outcome(10, 1, &long), denied);
+    // Each order by it is a subquery with its filters.
+    let order = vec!["clients(id)"; 200].join(",");
+    let ordered = format!("&order={order}");
+    assert_eq!(outcome(1, 1_000, &ordered), refused);
+    assert_eq!(outcome(1, 10, &ordered), denied);
 }
 
 fn item() -> impl Strategy<Value = String> {

@@ -226,6 +226,10 @@ fn reads_on_sqlite() {
                 r#"projects t0 [t0.client_id, count:count(value{invoices t1 [count:t1.project_id] where t0.id=t1.project_id})] group (t0.client_id) limit 1000"#,
             ),
             (
+                r#"projects?select=count(),...clients(name)&order=clients(name)"#,
+                r#"projects t0 [count:count(*), name:value{clients t1 [t1.name] where t0.client_id=t1.id}] group (value{clients t1 [t1.name] where t0.client_id=t1.id}) order (value{clients t1 [t1.name] where t0.client_id=t1.id} asc last) limit 1000"#,
+            ),
+            (
                 r#"tasks?select=...projects(client_id,...invoices(total.avg()))"#,
                 r#"tasks t0 [client_id:value{projects t1 [t1.client_id] where t0.project_id=t1.id}, avg:avg(value{projects t1 [avg:value{invoices t2 [avg:t2.total] where t1.id=t2.project_id}] where t0.project_id=t1.id})] group (value{projects t1 [t1.client_id] where t0.project_id=t1.id}) limit 1000"#,
             ),

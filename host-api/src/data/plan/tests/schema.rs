@@ -105,6 +105,7 @@ pub fn view(mut table: Table, writable: bool, reads: &[&str]) -> Table {
         deletable: writable,
         definition: Some(Template(pieces.collect())),
         invoker: true,
+        closed: None,
     });
     table
 }
@@ -136,6 +137,7 @@ pub fn function(name: &str, arguments: &[&str], returns: Returns, set: bool) -> 
         set,
         one_row: false,
         volatility: Volatility::Volatile,
+        callers: ["public".to_owned()].into(),
         comment: None,
     }
 }

@@ -66,17 +66,23 @@ async fn a_bad_administrator_is_told_why() {
     let (host, _) = host.rsplit_once('/').unwrap();
     let name = format!("pumice_{}", id.0.simple());
     let as_app = |password: &str| format!("postgres://{name}:{password}@{host}/{name}");
-    let refused = Cluster::connect(&as_app("a'b%5Cc"), 4).await.unwrap_err();
+    let refused = Cluster::connect(&as_app("a'b%5Cc"), &Connections::new(4))
+        .await
+        .unwrap_err();
     let refused = refused.to_string();
     assert!(refused.contains("createdb createrole"), "{refused}");
-    let refused = Cluster::connect(&as_app("sesame"), 4).await.unwrap_err();
+    let refused = Cluster::connect(&as_app("sesame"), &Connections::new(4))
+        .await
+        .unwrap_err();
     assert!(matches!(refused, DataError::Unavailable(_)));
     for bad in [
         "postgres://u:sesame@:x/y",
         "sesame",
         "mysql://u:sesame@h/d?sslmode=sesame",
     ] {
-        let refused = Cluster::connect(bad, 4).await.unwrap_err();
+        let refused = Cluster::connect(bad, &Connections::new(4))
+            .await
+            .unwrap_err();
         assert!(
             !format!("{refused} {refused:?}").contains("sesame"),
             "{refused:?}"
@@ -403,9 +409,12 @@ async fn an_administrator_need_not_be_a_superuser() {
     .await;
     let server = url();
     let (_, host) = server.rsplit_once('@').unwrap();
-    let cluster = Cluster::connect(&format!("postgres://{name}:{password}@{host}"), 4)
-        .await
-        .unwrap();
+    let cluster = Cluster::connect(
+        &format!("postgres://{name}:{password}@{host}"),
+        &Connections::new(4),
+    )
+    .await
+    .unwrap();
     let (id, app) = app(&cluster, &["create table t (id int primary key)"]).await;
     let mut tx = begin(&app).await;
     assert_eq!(
@@ -453,4 +462,25 @@ async fn grants_say_what_a_caller_may() {
         assert_eq!(ask(&mut tx, fts).await.unwrap(), "'cat':1");
         tx.rollback().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_catalog_says_who_may_call_a_function() {
+    let cluster = cluster().await;
+    let (_, app) = app(
+        &cluster,
+        &[
+            "create function shut() returns integer language sql as 'select 1'",
+            "create function open() returns integer language sql as 'select 1'",
+            "grant execute on function open() to anon",
+        ],
+    )
+    .await;
+    let schema = app
+        .introspect_schemas(&["public".to_owned()])
+        .await
+        .unwrap();
+    let told = |name: &str, role: &str| schema.overloads("public", name).any(|f| f.lets_in(role));
+    assert!(told("open", "anon") && told("shut", "service_role"));
+    assert!(!told("open", "authenticated") && !told("shut", "anon"));
 }

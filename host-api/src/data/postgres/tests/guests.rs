@@ -157,7 +157,9 @@ async fn guests_may_not_reach_further() {
 
 #[tokio::test]
 async fn a_guest_changes_nobody_elses_session() {
-    let cluster = Cluster::connect(&url(), 1).await.unwrap();
+    let cluster = Cluster::connect(&url(), &Connections::new(1))
+        .await
+        .unwrap();
     let (_, app) = app(&cluster, &["create table t (id int primary key)"]).await;
     let anon = context(Role::Anon, r#"{"sub":"me"}"#);
     let mut tx = app.begin(&anon, WRITE).await.unwrap();

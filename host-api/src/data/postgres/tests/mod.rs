@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::pool::Pool;
-use super::{Begin, Cluster, PgTx, Postgres};
+use super::{Begin, Cluster, Connections, External, PgTx, Postgres};
 use crate::data::{Context, DataError, Type};
 use crate::{AppId, Role};
 
@@ -37,7 +37,9 @@ pub(crate) fn url() -> String {
 }
 
 async fn cluster() -> Cluster {
-    Cluster::connect(&url(), 4).await.unwrap()
+    Cluster::connect(&url(), &Connections::new(4))
+        .await
+        .unwrap()
 }
 
 /// A new app with the tables that `migration` makes.
@@ -99,6 +101,21 @@ fn code<T: std::fmt::Debug>(result: Result<T, DataError>) -> String {
             .map_or_else(|| format!("{error:?}"), str::to_owned),
         Ok(value) => format!("{value:?}"),
     }
+}
+
+#[tokio::test]
+async fn long_statements_are_not_kept_prepared() {
+    let cluster = cluster().await;
+    let (_, app) = app(&cluster, &[]).await;
+    let mut tx = begin(&app).await;
+    for length in [1_000, 100_000] {
+        let long = format!("select '{}'", "a".repeat(length));
+        assert_eq!(ask(&mut tx, &long).await.unwrap().len(), length);
+    }
+    let kept = "select count(*)::text || ' ' || max(length(statement)) \
+         from pg_prepared_statements where statement like 'select ''aaa%'";
+    assert_eq!(ask(&mut tx, kept).await.unwrap(), "1 1009");
+    tx.rollback().await.unwrap();
 }
 
 #[tokio::test]
@@ -404,7 +421,9 @@ async fn a_failed_call_leaves_its_role_to_nobody() {
 
 #[tokio::test]
 async fn no_app_takes_all_connections() {
-    let cluster = Cluster::connect(&url(), 5).await.unwrap();
+    let cluster = Cluster::connect(&url(), &Connections::new(5))
+        .await
+        .unwrap();
     let (_, greedy) = app(&cluster, &[]).await;
     let (_, other) = app(&cluster, &[]).await;
     let mut held = Vec::new();
@@ -421,6 +440,23 @@ async fn no_app_takes_all_connections() {
     }
     held.pop();
     fifth.await.unwrap();
+}
+
+#[tokio::test]
+async fn databases_of_others_count_among_the_connections() {
+    let connections = Connections::new(1);
+    let elsewhere = External::parse(&url()).unwrap();
+    let elsewhere = elsewhere.open(AppId(Uuid::new_v4()), &connections);
+    begin(&elsewhere).await.commit().await.unwrap();
+    let mut kept = begin(&elsewhere).await;
+    assert!(kept.lease().unwrap().reused);
+    kept.commit().await.unwrap();
+    // A server that the node knows later, as after a move.
+    let cluster = Cluster::connect(&url(), &connections).await.unwrap();
+    let (_, app) = app(&cluster, &[]).await;
+    begin(&app).await.commit().await.unwrap();
+    // One more would have been too many: the idle one was closed for it.
+    assert!(!begin(&elsewhere).await.lease().unwrap().reused);
 }
 
 #[tokio::test]

@@ -153,6 +153,13 @@ fn bodies_have_limits() {
     let csv = |keys: usize| body::rows(Some("text/csv"), wide(keys).as_bytes());
     assert!(csv(COLUMNS_MAX).is_ok());
     assert_eq!(csv(COLUMNS_MAX + 1).unwrap_err().code(), Some("PGRST102"));
+    let lines = |rows: usize| {
+        let empty = ",".repeat(COLUMNS_MAX - 1) + "\n";
+        let text = wide(COLUMNS_MAX) + "\n" + &empty.repeat(rows);
+        body::rows(Some("text/csv"), text.as_bytes())
+    };
+    assert_eq!(lines(625).unwrap().len(), 625);
+    assert!(matches!(lines(626), Err(DataError::TooLarge(_))));
     let form = |pairs: usize| body::pairs(vec!["a=1"; pairs].join("&").as_bytes());
     assert!(form(COLUMNS_MAX).is_ok());
     assert!(matches!(form(COLUMNS_MAX + 1), Err(DataError::TooLarge(_))));

@@ -357,6 +357,19 @@ fn limits_hold_at_their_edge() {
         "a list has more than 10000 members"
     );
 
+    let array = |members: usize| vec!["1"; members].join(",");
+    for (key, before, after) in [("id", "eq(any).", ""), ("or", "(id.lt(all).", ")")] {
+        let pair = |members| pair(&format!("{key}={before}{{{}}}{after}", array(members)));
+        assert!(pair(LIST_MAX).is_ok());
+        let over = pair(LIST_MAX + 1).unwrap_err();
+        assert_eq!(refusal(over), "a list has more than 10000 members");
+    }
+    let commas = format!("id=eq(any).{{\"{}\"}}", ",".repeat(LIST_MAX));
+    assert!(
+        pair(&commas).is_ok(),
+        "those within a text are none of the list's"
+    );
+
     let tree = |members: usize| format!("or=({})", vec!["a.eq.1"; members].join(","));
     assert!(pair(&tree(FILTERS_MAX)).is_ok());
     assert_eq!(

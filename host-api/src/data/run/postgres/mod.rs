@@ -1,18 +1,22 @@
 //! Work in a transaction on PostgreSQL.
 
+mod judged;
 mod sql;
 #[cfg(test)]
 mod tests;
 
 use serde::Deserialize;
 
-use self::sql::{Statement, Target};
-use super::{Asked, OldRow, Work, changed_meanwhile, expected, key_of, same_columns, writes_alike};
+pub use self::judged::old_rows;
+
+use self::judged::{documents, target, unchanged, updatable};
+use self::sql::Statement;
+use super::{Work, expected, same_columns, writes_alike};
 use crate::data::plan::{Answering, CallPlan, InsertPlan, Node, ReadPlan};
 use crate::data::postgres::{PgTx, Surroundings};
 use crate::data::query::{Called, Count, Format, Preferences, ResponseSettings, Rows};
 use crate::data::schema::{PUBLIC, Returns};
-use crate::data::{ANSWER_BYTES_MAX, DataError, Schema, Settings, Table};
+use crate::data::{ANSWER_BYTES_MAX, DataError, Schema, Settings};
 
 /// What a transaction that is begun for `work` should begin with; [`run`] sees to it in any case.
 pub fn surroundings(settings: &Settings, work: &Work) -> Surroundings {
@@ -115,18 +119,21 @@ async fn one(tx: &mut PgTx, settings: &Settings, work: &Work) -> Result<Rows, Da
         Work::UpdateRows {
             table,
             rows,
+            met,
             answer,
-            met: _,
         } => {
             let olds = rows.iter().map(|(old, _)| old);
-            unchanged(tx, table, olds, &surroundings).await?;
+            unchanged(tx, table, olds.clone(), &surroundings).await?;
+            if *met {
+                updatable(tx, table, olds).await?;
+            }
             let mut written = Written::new(answer);
             for group in rows.chunk_by(|a, b| writes_alike(&a.1, &b.1)) {
                 let pairs = group
                     .iter()
-                    .map(|(old, cells)| (old, Some(sql::object(table, cells))));
+                    .map(|(old, cells)| (old.json.as_str(), Some(sql::object(table, cells))));
                 let target = target(table, documents(pairs))?;
-                let statement = sql::update_rows(target, &group[0].1, answer)?;
+                let statement = sql::update_rows(&target, &group[0].1, answer)?;
                 written.take(tx, statement).await?;
             }
             written.finish()
@@ -138,8 +145,9 @@ async fn one(tx: &mut PgTx, settings: &Settings, work: &Work) -> Result<Rows, Da
         } => {
             unchanged(tx, table, rows.iter(), &surroundings).await?;
             let mut written = Written::new(answer);
-            let target = target(table, documents(rows.iter().map(|old| (old, None))))?;
-            written.take(tx, sql::delete_rows(target, answer)?).await?;
+            let keys = documents(rows.iter().map(|old| (old.json.as_str(), None)));
+            let statement = sql::delete_rows(&target(table, keys)?, answer)?;
+            written.take(tx, statement).await?;
             written.finish()
         }
         Work::All { .. } => Err(DataError::Internal("parts within parts".to_owned())),
@@ -157,28 +165,6 @@ async fn one(tx: &mut PgTx, settings: &Settings, work: &Work) -> Result<Rows, Da
             })
         }
     }
-}
-
-/// The rows that meet the conditions, in order of the key: what before-triggers judge.
-///
-/// # Errors
-/// [`DataError::TooLarge`] beyond `rows_max`; 0A000 without a primary key.
-pub async fn old_rows(tx: &mut PgTx, asked: &Asked) -> Result<Vec<OldRow>, DataError> {
-    let (table, rows_max) = (&*asked.table, asked.rows_max);
-    // In the time zone in which they are looked at again.
-    tx.surround(&tx.surroundings().clone().without_timezone())
-        .await?;
-    let limit = rows_max as u64 + 1;
-    let statement = sql::old_rows(asked, key_of(table)?, limit)?;
-    let rows = tx.rows(statement.text, &statement.args).await?;
-    if rows.len() > rows_max {
-        return Err(crate::data::too_many_rows(rows_max));
-    }
-    let old = |json| OldRow {
-        json,
-        values: Vec::new(),
-    };
-    Ok(rows.into_iter().map(old).collect())
 }
 
 /// The text of a read, for fuzzers.
@@ -275,54 +261,6 @@ async fn call(tx: &mut PgTx, plan: &CallPlan) -> Result<Rows, DataError> {
         ..Rows::default()
     };
     expected(rows, if set { count } else { 0 }, wanted)
-}
-
-/// Locks judged rows, and sees whether they are still as they were read.
-async fn unchanged(
-    tx: &mut PgTx,
-    table: &Table,
-    olds: impl Iterator<Item = &OldRow> + Clone,
-    surroundings: &Surroundings,
-) -> Result<(), DataError> {
-    tx.surround(&surroundings.clone().without_timezone())
-        .await?;
-    let changes = documents(olds.clone().map(|old| (old, None)));
-    let statement = sql::lock_rows(target(table, changes)?)?;
-    let mut found = tx.rows(statement.text, &statement.args).await?;
-    let mut known: Vec<&str> = olds.map(|old| &*old.json).collect();
-    found.sort_unstable();
-    known.sort_unstable();
-    if !found.iter().map(|row| &**row).eq(known) {
-        return Err(changed_meanwhile());
-    }
-    tx.surround(surroundings).await
-}
-
-fn target(table: &Table, changes: String) -> Result<Target<'_>, DataError> {
-    Ok(Target {
-        table,
-        key: key_of(table)?,
-        changes,
-    })
-}
-
-/// `[{"o": old, "n": new}, …]`
-fn documents<'a>(pairs: impl Iterator<Item = (&'a OldRow, Option<String>)>) -> String {
-    let mut json = String::from("[");
-    for (at, (old, new)) in pairs.enumerate() {
-        if at > 0 {
-            json.push(',');
-        }
-        json.push_str("{\"o\":");
-        json.push_str(&old.json);
-        if let Some(new) = new {
-            json.push_str(",\"n\":");
-            json.push_str(&new);
-        }
-        json.push('}');
-    }
-    json.push(']');
-    json
 }
 
 /// What a statement says about its rows.

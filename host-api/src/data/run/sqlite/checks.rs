@@ -7,7 +7,7 @@ use crate::data::{DataError, Table, Value, ValueRef};
 use super::Runner;
 use super::sql::Statement;
 use super::sql::policies::Check;
-use super::sql::write::{Cell, NEXT, Target, Which};
+use super::sql::write::{Cell, Target, Which};
 use super::write::json;
 
 impl<'a> Runner<'a> {
@@ -84,40 +84,10 @@ impl<'a> Runner<'a> {
         checks: &[Check],
     ) -> Result<(), DataError> {
         for check in checks {
-            let cells = self.filled(target, columns, values)?;
+            let cells = self.new_cells(target, columns, values)?;
             self.would_meet(target, cells, None, check)?;
         }
         Ok(())
-    }
-
-    /// The cells of a new row: what is given, and defaults.
-    pub(super) fn filled(
-        &self,
-        target: Target<'_>,
-        columns: &[usize],
-        values: &[Value],
-    ) -> Result<Vec<(usize, Cell)>, DataError> {
-        let mut cells = Vec::with_capacity(target.table.columns.len());
-        for (at, column) in target.table.columns.iter().enumerate() {
-            if let Some(given) = columns.iter().position(|column| *column == at) {
-                cells.push((at, Cell::Value(values[given].clone())));
-            } else if column.has_default && column.default.is_none() {
-                cells.push((at, Cell::Value(self.next(target.table)?)));
-            } else if column.has_default {
-                cells.push((at, Cell::Default(self.default(target.table, at)?)));
-            }
-        }
-        Ok(cells)
-    }
-
-    fn next(&self, table: &Table) -> Result<Value, DataError> {
-        let table = Value::Text(table.name.as_str().to_owned());
-        let mut next = Value::Null;
-        self.connection.query(NEXT, &[table], |row| {
-            next = row.get(0).to_owned();
-            Ok(())
-        })?;
-        Ok(next)
     }
 
     pub(super) fn would_meet(
@@ -149,15 +119,25 @@ impl<'a> Runner<'a> {
         match &key {
             Some(key) => statement.rowids(target, Which::Key(&conflict.on, key, None))?,
             None => {
-                let cells = self.filled(target, columns, values)?;
+                let cells = self.new_cells(target, columns, values)?;
                 statement.met(target, cells, &conflict.on)?;
             }
         }
         self.found(&statement)
     }
 
-    /// The rowid that a statement finds.
-    pub(super) fn found(&self, statement: &Statement<'_>) -> Result<Option<i64>, DataError> {
+    /// The rowid of the row that there is, if there is one.
+    pub(super) fn rowid(
+        &self,
+        target: Target<'_>,
+        which: Which<'_>,
+    ) -> Result<Option<i64>, DataError> {
+        let mut statement = Statement::new(self.rights);
+        statement.rowids(target, which)?;
+        self.found(&statement)
+    }
+
+    fn found(&self, statement: &Statement<'_>) -> Result<Option<i64>, DataError> {
         let mut found = None;
         self.each(statement, |row| {
             if let ValueRef::Integer(rowid) = row.get(0) {

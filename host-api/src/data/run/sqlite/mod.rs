@@ -1,6 +1,7 @@
 //! Work on a connection to SQLite.
 
 mod answer;
+mod broken;
 mod checks;
 mod guest;
 mod rules;
@@ -13,6 +14,7 @@ use crate::data::plan::ReadPlan;
 use crate::data::query::{Explain, Rows};
 use crate::data::sqlite::errors::explain;
 use crate::data::sqlite_ffi::Connection;
+use crate::data::types::in_zone;
 use crate::data::{ANSWER_BYTES_MAX, Context, DataError, Schema, ValueRef};
 
 use self::answer::Answer;
@@ -125,6 +127,15 @@ struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     fn carry_out(&self, work: &'a Work) -> Result<Rows, DataError> {
+        let zone = match work {
+            // Each part has its own.
+            Work::All { .. } => None,
+            work => work.preferences().and_then(|p| p.timezone.as_deref()),
+        };
+        in_zone(zone, || self.carry_out_here(work))
+    }
+
+    fn carry_out_here(&self, work: &'a Work) -> Result<Rows, DataError> {
         let (rows, written) = match work {
             Work::Read(plan) => (self.read(plan)?, None),
             Work::Insert(plan) => self.insert(plan)?,

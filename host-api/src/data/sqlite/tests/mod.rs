@@ -433,6 +433,58 @@ async fn a_long_read_moves_off_the_thread() {
 }
 
 #[tokio::test]
+async fn a_read_that_spends_its_time_in_functions_moves_off_the_thread() {
+    // Each call takes a while and is a few steps only.
+    let setup: Setup = Arc::new(|connection| {
+        connection.function("spin", 1, false, |_| {
+            let until = Instant::now() + Duration::from_micros(100);
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            Ok(Value::Integer(1))
+        })
+    });
+    let options = Options {
+        setup: Some(setup),
+        ..options()
+    };
+    let db = db_with("create table t (id integer)", options).await;
+    db.rows("select 1").await;
+    for (sql, expect) in [
+        (
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 200)
+             select sum(spin(i)) from n",
+            "200",
+        ),
+        // One call alone may take long over a long text.
+        (
+            "select length(replace(hex(zeroblob(100000)), '00', '1'))",
+            "100000",
+        ),
+    ] {
+        let threads = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&threads);
+        let read = db.read(Context::default(), LONG, move |c| {
+            seen.lock().push(std::thread::current().id());
+            rows(c, sql)
+        });
+        assert_eq!(read.await.unwrap(), expect);
+        assert_eq!(threads.lock().len(), 2, "{sql}");
+    }
+    let late = db.read(Context::default(), Duration::from_millis(20), |c| {
+        rows(
+            c,
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000)
+             select sum(spin(i)) from n",
+        )
+    });
+    assert_eq!(
+        code(late.await),
+        "57014 canceling statement due to statement timeout"
+    );
+}
+
+#[tokio::test]
 async fn statements_end_at_their_timeout() {
     let db = db("create table t (id integer primary key)").await;
     let timeout = "57014 canceling statement due to statement timeout";

@@ -28,7 +28,7 @@ pub(in crate::data::run::postgres) fn call(plan: &CallPlan) -> Result<Statement,
         (false, true) => "",
         (false, false) => "(",
     });
-    let limit = match (&plan.node, &plan.function.returns) {
+    match (&plan.node, &plan.function.returns) {
         (Some(node), _) => {
             if !total {
                 sql.as_texts(plan.preferences.format);
@@ -38,24 +38,20 @@ pub(in crate::data::run::postgres) fn call(plan: &CallPlan) -> Result<Statement,
             if !total {
                 sql.text.push_str(") _r");
             }
-            node.limit
         }
         (None, Returns::Void) => {
             put!(sql, "select 'null'::text from {lateral} as _t0");
-            None
         }
         (None, _) => {
             put!(sql, "select to_json({call})::text as _v");
             if let Some(from) = &from {
                 put!(sql, " from {from}");
             }
-            let limit = plan.function.set.then_some(plan.rows_max);
-            if let (Some(limit), false) = (limit, total) {
-                put!(sql, " limit {limit}");
+            if plan.function.set && !total {
+                sql.cut(Some(plan.limit), plan.offset);
             }
-            limit
         }
-    };
+    }
     if explain {
         return sql.finish(true, false);
     }
@@ -70,9 +66,7 @@ pub(in crate::data::run::postgres) fn call(plan: &CallPlan) -> Result<Statement,
             }
             None => {
                 sql.text.push_str("select _v from _w");
-                if let Some(limit) = limit {
-                    put!(sql, " limit {limit}");
-                }
+                sql.cut(Some(plan.limit), plan.offset);
             }
         }
     }

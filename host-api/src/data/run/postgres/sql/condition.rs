@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Writer, put, types};
+use crate::data::Type;
 use crate::data::plan::{Condition, Expr, Test};
 use crate::data::query::{Is, Operator, Quantifier, Search};
+use crate::data::run::has_operator;
 
 impl Writer<'_> {
     /// ` where …`, if there are any.
@@ -16,7 +18,7 @@ impl Writer<'_> {
         self.list(conditions, " and ", Writer::condition);
     }
 
-    fn condition(&mut self, condition: &Condition) {
+    pub(super) fn condition(&mut self, condition: &Condition) {
         match condition {
             Condition::Test { expr, not, test } => {
                 self.text.push_str(if *not { "not (" } else { "(" });
@@ -56,6 +58,15 @@ impl Writer<'_> {
 
     fn test(&mut self, expr: &Expr, test: &Test) {
         match test {
+            Test::Compare(operator, quantifier, _) if !has(*operator, expr) => {
+                self.expr(expr);
+                let literal = match quantifier {
+                    None => "''",
+                    Some(Quantifier::Any) => "any('')",
+                    Some(Quantifier::All) => "all('')",
+                };
+                put!(self, " {} {literal}", symbol(*operator));
+            }
             Test::Compare(operator, quantifier, literal) => {
                 // Patterns are text, whatever they are compared with.
                 let ty = match operator {
@@ -77,6 +88,10 @@ impl Writer<'_> {
                         self.text.push(')');
                     }
                 }
+            }
+            Test::In(_) if !has(Operator::Eq, expr) => {
+                self.expr(expr);
+                self.text.push_str(" in ('')");
             }
             Test::In(literals) => self.contained(expr, literals),
             Test::Is(is) => {
@@ -134,6 +149,15 @@ impl Writer<'_> {
             self.list(literals, ", ", |sql, literal| sql.bind(literal, &ty));
             self.text.push(')');
         }
+    }
+}
+
+/// Whether there may be such an operator. Where there is none the literal stands without a type, as it is
+/// `unknown` in PostgreSQL's error.
+fn has(operator: Operator, expr: &Expr) -> bool {
+    match types::known(expr) {
+        None | Some(Type::Bytea) => true,
+        Some(ty) => has_operator(operator, ty),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod call;
 mod condition;
+mod judged;
 mod read;
 mod types;
 mod walk;
@@ -18,13 +19,19 @@ use crate::data::schema::Function;
 use crate::data::{DataError, Table};
 
 pub(super) use self::call::call;
-pub(super) use self::read::{counted, header, old_rows, read};
-pub(super) use self::write::{
-    Target, delete, delete_rows, insert, lock_rows, object, update, update_rows,
+pub(super) use self::judged::{
+    Read, Target, delete_rows, found, lock_rows, still, updatable, update_rows,
 };
+pub(super) use self::read::{counted, header, read};
+pub(super) use self::write::{delete, insert, object, update};
 
 /// Fires what waits for the commit.
 pub(super) const CHECK_CONSTRAINTS: &str = "set constraints all immediate";
+
+/// Arguments of a statement: the protocol counts them in 16 bits.
+///
+/// Source: PostgreSQL 15, "55.7. Message Formats", `Bind`.
+const ARGUMENTS_MAX: usize = u16::MAX as usize;
 
 /// A statement that returns texts.
 #[derive(Debug)]
@@ -66,6 +73,8 @@ impl Statement {
 struct Writer<'p> {
     text: String,
     args: Vec<Option<String>>,
+    /// Whether there were more arguments than a statement has.
+    overfull: bool,
     /// What a write returns of its rows beside columns: `_t0` is then not the table itself.
     written: Option<&'p walk::Needed>,
     /// The function that [`Source::Called`] means, and how it is called.
@@ -82,8 +91,14 @@ use put;
 
 impl<'p> Writer<'p> {
     /// # Errors
-    /// 22021 when a key of the answer holds what no text of PostgreSQL's can.
+    /// 22021 when a key of the answer holds what no text of PostgreSQL's can; too large beyond
+    /// [`ARGUMENTS_MAX`].
     fn finish(self, returns: bool, tail: bool) -> Result<Statement, DataError> {
+        if self.overfull {
+            return Err(DataError::TooLarge(format!(
+                "the statement has more than {ARGUMENTS_MAX} values; send fewer filters, members of lists or columns of spread relations"
+            )));
+        }
         if self.text.contains('\0') {
             return Err(DataError::sql(
                 "22021",
@@ -100,6 +115,10 @@ impl<'p> Writer<'p> {
 
     /// Binds a text as a value of type `ty`.
     fn bind(&mut self, text: impl Into<String>, ty: &str) {
+        if self.args.len() == ARGUMENTS_MAX {
+            self.overfull = true;
+            return;
+        }
         self.args.push(Some(text.into()));
         put!(self, "${}::{ty}", self.args.len());
     }
@@ -111,6 +130,10 @@ impl<'p> Writer<'p> {
             .args
             .iter()
             .position(|arg| arg.as_deref() == Some(text));
+        if known.is_none() && self.args.len() == ARGUMENTS_MAX {
+            self.overfull = true;
+            return;
+        }
         let at = known.unwrap_or_else(|| {
             self.args.push(Some(text.to_owned()));
             self.args.len() - 1
@@ -143,10 +166,14 @@ impl<'p> Writer<'p> {
     }
 
     fn page(&mut self, node: &Node) {
-        if let Some(limit) = node.limit {
+        self.cut(node.limit, node.offset);
+    }
+
+    fn cut(&mut self, limit: Option<u64>, offset: Option<u64>) {
+        if let Some(limit) = limit {
             put!(self, " limit {limit}");
         }
-        if let Some(offset) = node.offset {
+        if let Some(offset) = offset {
             put!(self, " offset {offset}");
         }
     }
@@ -365,4 +392,27 @@ fn name(table: &Table) -> String {
 /// A key of the answer.
 fn quoted(key: &str) -> String {
     format!("\"{}\"", key.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_has_as_many_arguments_as_the_protocol_counts() {
+        let finished = |arguments: usize| {
+            let mut writer = Writer::default();
+            for _ in 0..arguments {
+                writer.bind("1", "integer[]");
+            }
+            writer.bind_once("1");
+            writer.finish(true, false)
+        };
+        assert_eq!(finished(ARGUMENTS_MAX).unwrap().args.len(), 65_535);
+        let refused = finished(ARGUMENTS_MAX + 1);
+        assert!(
+            matches!(refused, Err(DataError::TooLarge(_))),
+            "{refused:?}"
+        );
+    }
 }

@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Statement, Writer, name, put};
+use super::{Statement, Writer, put};
 use crate::data::DataError;
 use crate::data::plan::{Expr, Node, ReadPlan, Source};
 use crate::data::query::{Count, Format};
-use crate::data::run::Asked;
-use crate::data::schema::{Command, Function, Returns};
+use crate::data::schema::{Function, Returns};
 
 /// The rows; and in the tail how many there are without their page, if that is asked for.
 pub(in crate::data::run::postgres) fn read(plan: &ReadPlan) -> Result<Statement, DataError> {
@@ -43,32 +42,6 @@ pub(in crate::data::run::postgres) fn read(plan: &ReadPlan) -> Result<Statement,
 pub(in crate::data::run::postgres) fn counted(node: &Node) -> Result<Statement, DataError> {
     let mut sql = Writer::default();
     sql.unpaged(node);
-    sql.finish(true, false)
-}
-
-/// All columns of the rows that meet the conditions, in order of the key. Rows to be updated are locked:
-/// so only those are found that the role may update.
-pub(in crate::data::run::postgres) fn old_rows(
-    asked: &Asked,
-    key: &[usize],
-    limit: u64,
-) -> Result<Statement, DataError> {
-    let table = &asked.table;
-    let mut sql = Writer::default();
-    put!(
-        sql,
-        "select row_to_json(_t0.*)::text from {} as _t0",
-        name(table)
-    );
-    sql.conditions(&asked.conditions);
-    sql.text.push_str(" order by ");
-    sql.list(key, ", ", |sql, column| {
-        put!(sql, "_t0.{}", table.columns[*column].name);
-    });
-    put!(sql, " limit {limit}");
-    if asked.command == Command::Update {
-        sql.text.push_str(" for no key update of _t0");
-    }
     sql.finish(true, false)
 }
 

@@ -52,6 +52,27 @@ pub(super) fn has_plain_array(ty: &str) -> bool {
     !ty.ends_with(']') && !matches!(ty, "box" | "record" | "unknown")
 }
 
+/// The type of `expr`, where it is one that both engines have.
+pub(super) fn known(expr: &Expr) -> Option<&Type> {
+    let ty = match expr {
+        Expr::Column { table, column, .. } => &table.columns[*column].ty,
+        Expr::Cast {
+            to: CastType::Known(ty),
+            ..
+        } => ty,
+        Expr::Path { steps, .. } if steps.last().is_some_and(|step| step.text) => &Type::Text,
+        Expr::Path { of, .. } => match known(of)? {
+            Type::Json => &Type::Json,
+            _ => &Type::Jsonb,
+        },
+        _ => return None,
+    };
+    match ty {
+        Type::Other(_) => None,
+        ty => Some(ty),
+    }
+}
+
 impl Writer<'_> {
     /// The type as which PostgreSQL would read a literal beside `expr`.
     pub(super) fn type_of(&self, expr: &Expr) -> String {

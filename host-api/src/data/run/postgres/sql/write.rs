@@ -7,13 +7,6 @@ use super::{Statement, Writer, name, put, walk};
 use crate::data::plan::{Answering, Cells, DeletePlan, InsertPlan, UpdatePlan};
 use crate::data::{DataError, Table};
 
-/// Judged rows: their table, the key that finds them, and `[{"o": old, "n": new}, …]`.
-pub(in crate::data::run::postgres) struct Target<'p> {
-    pub table: &'p Table,
-    pub key: &'p [usize],
-    pub changes: String,
-}
-
 /// Inserts rows that write the same columns; of rows of nothing but defaults, one.
 ///
 /// In the tail stand how many rows were written, and how many of an upsert's are new.
@@ -126,44 +119,6 @@ pub(in crate::data::run::postgres) fn delete(plan: &DeletePlan) -> Result<Statem
     sql.rows_answered(&plan.table, &plan.answer)
 }
 
-/// The rows with these keys, locked.
-pub(in crate::data::run::postgres) fn lock_rows(
-    target: Target<'_>,
-) -> Result<Statement, DataError> {
-    let mut sql = Writer::default();
-    let table = name(target.table);
-    put!(sql, "select row_to_json(_t0.*)::text from {table} as _t0, ");
-    sql.changes(&target, &[]);
-    sql.text.push_str(" for update of _t0");
-    sql.finish(true, false)
-}
-
-/// Writes each old row's cells, which are in the same columns as `like`.
-pub(in crate::data::run::postgres) fn update_rows(
-    target: Target<'_>,
-    like: &Cells,
-    answer: &Answering,
-) -> Result<Statement, DataError> {
-    let needed = answer.node.as_ref().map(walk::Needed::of);
-    let mut sql = Writer::for_rows(needed.as_ref());
-    put!(sql, "update {} as _t0 set ", name(target.table));
-    sql.cells(target.table, like);
-    sql.text.push_str(" from ");
-    sql.changes(&target, &given(like));
-    sql.rows_answered(target.table, answer)
-}
-
-pub(in crate::data::run::postgres) fn delete_rows(
-    target: Target<'_>,
-    answer: &Answering,
-) -> Result<Statement, DataError> {
-    let needed = answer.node.as_ref().map(walk::Needed::of);
-    let mut sql = Writer::for_rows(needed.as_ref());
-    put!(sql, "delete from {} as _t0 using ", name(target.table));
-    sql.changes(&target, &[]);
-    sql.rows_answered(target.table, answer)
-}
-
 /// `cells` as a JSON object, without those that are left to their defaults.
 pub(in crate::data::run::postgres) fn object(table: &Table, cells: &Cells) -> String {
     let cells = cells.iter().filter_map(|(column, json)| {
@@ -188,14 +143,14 @@ pub(super) fn object_of<'p>(members: impl Iterator<Item = (&'p str, &'p str)>) -
 }
 
 /// The columns that have a value.
-fn given(cells: &[(usize, Option<Box<serde_json::value::RawValue>>)]) -> Vec<usize> {
+pub(super) fn given(cells: &[(usize, Option<Box<serde_json::value::RawValue>>)]) -> Vec<usize> {
     let given = cells.iter().filter(|(_, json)| json.is_some());
     given.map(|(column, _)| *column).collect()
 }
 
 impl<'p> Writer<'p> {
     /// For an update or a delete, which begins within a `with` when its rows are answered.
-    fn for_rows(needed: Option<&'p walk::Needed>) -> Writer<'p> {
+    pub(super) fn for_rows(needed: Option<&'p walk::Needed>) -> Writer<'p> {
         Writer {
             text: needed.map_or("", |_| "with _w as (").to_owned(),
             written: needed,
@@ -203,7 +158,11 @@ impl<'p> Writer<'p> {
         }
     }
 
-    fn rows_answered(mut self, table: &Table, answer: &Answering) -> Result<Statement, DataError> {
+    pub(super) fn rows_answered(
+        mut self,
+        table: &Table,
+        answer: &Answering,
+    ) -> Result<Statement, DataError> {
         if self.written.is_none() {
             return self.finish(false, false);
         }
@@ -236,7 +195,7 @@ impl<'p> Writer<'p> {
     }
 
     /// `("column" type, …)`
-    fn definitions(&mut self, table: &Table, columns: &[usize]) {
+    pub(super) fn definitions(&mut self, table: &Table, columns: &[usize]) {
         self.text.push('(');
         self.list(columns, ", ", |sql, column| {
             let column = &table.columns[*column];
@@ -246,7 +205,7 @@ impl<'p> Writer<'p> {
     }
 
     /// `"column" = _n."column", …`
-    fn cells(&mut self, table: &Table, cells: &Cells) {
+    pub(super) fn cells(&mut self, table: &Table, cells: &Cells) {
         self.list(cells, ", ", |sql, (column, json)| {
             let column = &table.columns[*column].name;
             match json {
@@ -257,29 +216,6 @@ impl<'p> Writer<'p> {
                     put!(sql, "{column} = default");
                 }
             }
-        });
-    }
-
-    /// The judged rows as `_o`, and their new values as `_n`, tied to `_t0`.
-    fn changes(&mut self, target: &Target<'_>, written: &[usize]) {
-        let Target {
-            table,
-            key,
-            changes,
-        } = target;
-        self.text.push_str("json_array_elements(");
-        self.bind(changes.as_str(), "json");
-        self.text
-            .push_str(") as _j(e), json_to_record(_j.e->'o') as _o");
-        self.definitions(table, key);
-        if !written.is_empty() {
-            self.text.push_str(", json_to_record(_j.e->'n') as _n");
-            self.definitions(table, written);
-        }
-        self.text.push_str(" where ");
-        self.list(*key, " and ", |sql, column| {
-            let column = &table.columns[*column].name;
-            put!(sql, "_t0.{column} = _o.{column}");
         });
     }
 

@@ -150,14 +150,24 @@ async fn results() {
     assert!(text(db.once(single).await).starts_with("PGRST116"));
     let explain = with(&|plan| plan.preferences.explain = Some(Explain::default()));
     assert!(text(db.once(explain).await).contains("rows="));
-    let mut few = db.calling("numbers", two.clone(), None);
-    if let Work::Call(plan) = &mut few {
-        plan.rows_max = 2;
-        plan.preferences.count = Some(Count::Exact);
+    for (count, total) in [(Some(Count::Exact), Some(3)), (None, None)] {
+        for (limit, offset, expect) in [
+            (2, None, "[1,2]"),
+            (2, Some(1), "[2,3]"),
+            (9, Some(2), "[3]"),
+            (0, None, "[]"),
+            (9, Some(7), "[]"),
+        ] {
+            let mut few = db.calling("numbers", two.clone(), None);
+            if let Work::Call(plan) = &mut few {
+                (plan.limit, plan.offset) = (limit, offset);
+                plan.preferences.count = count;
+            }
+            let rows = db.once(few).await.unwrap();
+            assert_eq!(rows.total, total);
+            assert_eq!(String::from_utf8(rows.body).unwrap(), expect);
+        }
     }
-    let rows = db.once(few).await.unwrap();
-    assert_eq!((rows.count, rows.total), (2, Some(3)));
-    assert_eq!(rows.body, b"[1,2]");
 }
 
 #[tokio::test]

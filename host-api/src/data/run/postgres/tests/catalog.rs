@@ -134,7 +134,9 @@ async fn the_catalog_of_several_schemas() {
 
 #[tokio::test]
 async fn a_changed_catalog_is_noticed() {
-    let cluster = Cluster::connect(&test_url(), 4).await.unwrap();
+    let cluster = Cluster::connect(&test_url(), &Connections::new(4))
+        .await
+        .unwrap();
     let id = AppId(Uuid::new_v4());
     cluster.create_app(id, "secret").await.unwrap();
     migrate(

@@ -2,6 +2,7 @@
 
 mod calls;
 mod catalog;
+mod judged;
 mod reads;
 mod writes;
 
@@ -16,7 +17,7 @@ use crate::data::plan::{
     Answering, Arguments, CallPlan, Cells, Condition, Expr, Node, Order, Output, ReadPlan, Source,
     Test,
 };
-use crate::data::postgres::{Begin, Cluster, PgTx, Postgres, test_url};
+use crate::data::postgres::{Begin, Cluster, Connections, PgTx, Postgres, test_url};
 use crate::data::query::{Operator, Preferences, Rows};
 use crate::data::run::Work;
 use crate::data::schema::Function;
@@ -85,6 +86,17 @@ const MIGRATION: &[&str] = &[
     "grant select (id, shown), insert (shown), update (shown) on only_some to anon",
     "grant delete on only_some to anon",
     "create policy everybody on only_some using (true)",
+    "create table kept (a int, b text, owner text, primary key (b, a))",
+    "grant select, delete on kept to anon",
+    "create policy sees on kept for select to anon using (owner <> 'hidden')",
+    "create policy drops on kept for delete to anon using (owner = 'anon')",
+    "insert into kept values (1, 'x''\"', 'anon'), (2, 'y', 'other'), (3, 'z', 'anon'),
+        (4, 'z', 'hidden')",
+    "create table partly (id int primary key, owner text, shown text, secret text)",
+    "grant select (id, shown), update (shown) on partly to anon",
+    "create policy sees on partly for select to anon using (owner <> 'hidden')",
+    "create policy changes on partly for update to anon using (owner = 'anon')",
+    "insert into partly values (1, 'anon', 'a', 's'), (2, 'other', 'b', 's'), (3, 'hidden', 'c', 's')",
     "grant execute on function teapot() to anon",
     "comment on function add(int, int) is 'sums'",
     "grant usage on schema api to anon, service_role",
@@ -110,7 +122,9 @@ struct Db {
 }
 
 async fn db() -> Db {
-    let cluster = Cluster::connect(&test_url(), 4).await.unwrap();
+    let cluster = Cluster::connect(&test_url(), &Connections::new(4))
+        .await
+        .unwrap();
     let id = AppId(Uuid::new_v4());
     cluster.create_app(id, "secret").await.unwrap();
     migrate(&cluster, id, MIGRATION).await;
@@ -192,7 +206,8 @@ impl Db {
             node,
             preferences: Preferences::default(),
             read_only: false,
-            rows_max: 1000,
+            limit: 1000,
+            offset: None,
         })
     }
 }

@@ -71,7 +71,7 @@ async fn conditions() {
         (compare("name", Imatch, "^T"), "2,3"),
         (
             compare("id", Like, "1"),
-            "42883 operator does not exist: integer ~~ text",
+            "42883 operator does not exist: integer ~~ unknown",
         ),
         (compare("ok", IsDistinct, "true"), "2,3"),
         (compare("tags", Contains, "{b}"), "1,2"),

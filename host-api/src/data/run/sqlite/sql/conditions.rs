@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::data::plan::{Condition, Expr};
 use crate::data::query::{Is, Operator, Quantifier, Search, Test};
+use crate::data::run::has_operator;
 use crate::data::{DataError, Kind, SqlFault, Type, Value};
 
 use super::{Statement, bare};
@@ -40,7 +41,7 @@ impl<'a> Statement<'a> {
             self.condition(condition)?;
             word = " and ";
         }
-        Ok(())
+        self.fits()
     }
 
     fn condition(&mut self, condition: &'a Condition) -> Result<(), DataError> {
@@ -79,15 +80,26 @@ impl<'a> Statement<'a> {
         word: &'static str,
         none: &str,
     ) -> Result<(), DataError> {
-        self.text.push('(');
+        let long = members.len() > super::CHAIN_MAX;
+        self.text.push_str(if long { "((" } else { "(" });
         self.text
             .push_str(if members.is_empty() { none } else { "" });
         for (at, member) in members.iter().enumerate() {
-            self.text.push_str(if at > 0 { word } else { "" });
+            self.link(at, word);
             self.condition(member)?;
         }
-        self.text.push(')');
+        self.text.push_str(if long { "))" } else { ")" });
         Ok(())
+    }
+
+    /// What stands before the member `at` of a chain, which is one of shorter ones.
+    fn link(&mut self, at: usize, word: &'static str) {
+        if at > 0 {
+            let new = at.is_multiple_of(super::CHAIN_MAX);
+            self.text.push_str(if new { ")" } else { "" });
+            self.text.push_str(word);
+            self.text.push_str(if new { "(" } else { "" });
+        }
     }
 
     fn test(&mut self, expr: &'a Expr, test: &'a Test) -> Result<(), DataError> {
@@ -119,6 +131,7 @@ impl<'a> Statement<'a> {
                 for (at, literal) in literals.iter().enumerate() {
                     self.text.push_str(if at == 0 { "" } else { ", " });
                     self.bind(ty.from_text(literal)?);
+                    self.fits()?;
                 }
                 self.text.push(')');
                 Ok(())
@@ -253,13 +266,9 @@ impl<'a> Statement<'a> {
         let long = members.len() > super::CHAIN_MAX;
         self.text.push_str(if long { "(" } else { "" });
         for (at, member) in members.iter().enumerate() {
-            if at > 0 {
-                let new = at % super::CHAIN_MAX == 0;
-                self.text.push_str(if new { ")" } else { "" });
-                self.text.push_str(word);
-                self.text.push_str(if new { "(" } else { "" });
-            }
+            self.link(at, word);
             self.compare(value, expr, ty, operator, element.from_json(member)?)?;
+            self.fits()?;
         }
         self.text.push_str(if long { "))" } else { ")" });
         Ok(())
@@ -383,47 +392,24 @@ fn sign(operator: Operator) -> &'static str {
 /// # Errors
 /// What PostgreSQL 15 says where it has not; compared with a server.
 fn exists(operator: Operator, ty: &Type) -> Result<(), DataError> {
-    let text = matches!(ty, Type::Text | Type::Varchar { .. } | Type::Char { .. });
-    let array = matches!(ty, Type::Array(_));
-    let has = match operator {
-        Operator::Eq
-        | Operator::Neq
-        | Operator::Gt
-        | Operator::Gte
-        | Operator::Lt
-        | Operator::Lte
-        | Operator::IsDistinct => *ty != Type::Json,
-        Operator::Like | Operator::Ilike | Operator::Match | Operator::Imatch => text,
-        Operator::Contains => array || *ty == Type::Jsonb,
-        Operator::Contained => {
-            if !array && *ty != Type::Jsonb {
-                return Err(SqlFault::new(
-                    "42725",
-                    format!("operator is not unique: {} <@ unknown", bare(ty)),
-                )
-                .hint("Could not choose a best candidate operator. You might need to add explicit type casts.")
-                .into());
-            }
-            true
-        }
-        Operator::Overlaps => array,
-        Operator::StrictlyLeft | Operator::StrictlyRight => {
-            // Of whole numbers it shifts bits.
-            if matches!(ty, Type::Smallint | Type::Integer | Type::Bigint) {
-                let message = format!(
-                    "argument of WHERE must be type boolean, not type {}",
-                    bare(ty)
-                );
-                return Err(DataError::sql("42804", message));
-            }
-            false
-        }
-        Operator::NotRightOf | Operator::NotLeftOf | Operator::Adjacent => false,
+    let has = has_operator(operator, ty);
+    let fault = match operator {
+        Operator::Contained if !has => SqlFault::new(
+            "42725",
+            format!("operator is not unique: {} <@ unknown", bare(ty)),
+        )
+        .hint("Could not choose a best candidate operator. You might need to add explicit type casts."),
+        Operator::StrictlyLeft | Operator::StrictlyRight if has => SqlFault::new(
+            "42804",
+            format!(
+                "argument of WHERE must be type boolean, not type {}",
+                bare(ty)
+            ),
+        ),
+        _ if has => return Ok(()),
+        _ => return Err(missing(&bare(ty), sign(operator), "unknown")),
     };
-    match has {
-        true => Ok(()),
-        false => Err(missing(&bare(ty), sign(operator), "unknown")),
-    }
+    Err(fault.into())
 }
 
 fn missing(left: &str, sign: &str, right: &str) -> DataError {

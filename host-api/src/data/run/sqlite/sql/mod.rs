@@ -3,6 +3,7 @@
 //! The outermost rows have one SQL column per output, in the storage form of its type; the host writes
 //! them. What is nested is made JSON text by our SQL functions and has type json.
 
+pub mod broken;
 mod conditions;
 pub mod policies;
 pub mod write;
@@ -13,6 +14,7 @@ use std::fmt::Write as _;
 use crate::data::plan::{CastType, Condition, Expr, Node, Order, Output, Source};
 use crate::data::query::{AggregateFunction, Key, Step};
 use crate::data::schema::{Command, Name};
+use crate::data::sqlite_ffi::{ARGUMENTS_MAX, SQL_BYTES_MAX};
 use crate::data::types::write_json_string;
 use crate::data::{DataError, Enum, Kind, SqlFault, Table, Type, Value};
 
@@ -42,6 +44,8 @@ pub struct Statement<'a> {
     /// A view and the table below it, through which is written: the plan's `_t0` is the view, the
     /// statement's the table.
     through: Option<(&'a Table, &'a Table)>,
+    /// Where `returning` begins.
+    returning: Option<usize>,
 }
 
 /// The type of each column of an answer.
@@ -54,6 +58,7 @@ impl<'a> Statement<'a> {
             text: String::with_capacity(256),
             args: Vec::new(),
             through: None,
+            returning: None,
         }
     }
 
@@ -66,6 +71,7 @@ impl<'a> Statement<'a> {
         self.text.push_str("select ");
         let types = self.outputs(&node.outputs)?;
         self.tail(node)?;
+        self.fits()?;
         Ok(types)
     }
 
@@ -84,9 +90,20 @@ impl<'a> Statement<'a> {
                 self.from(node)?;
                 self.groups(groups)?;
                 self.text.push(')');
-                Ok(())
+                self.fits()
             }
         }
+    }
+
+    /// Whether SQLite takes what is written so far: asked at each expression and member of a list, so
+    /// that nothing much larger is ever made.
+    fn fits(&self) -> Result<(), DataError> {
+        if self.args.len() <= ARGUMENTS_MAX && self.text.len() <= SQL_BYTES_MAX {
+            return Ok(());
+        }
+        Err(DataError::TooLarge(format!(
+            "the statement has more than {ARGUMENTS_MAX} values or {SQL_BYTES_MAX} bytes; send fewer filters, members of lists or columns of spread relations"
+        )))
     }
 
     fn outputs(&mut self, outputs: &'a [Output]) -> Result<Types<'a>, DataError> {
@@ -250,6 +267,7 @@ impl<'a> Statement<'a> {
 
     /// Appends a value; its type.
     fn expr(&mut self, expr: &'a Expr) -> Result<Cow<'a, Type>, DataError> {
+        self.fits()?;
         match expr {
             Expr::Column {
                 alias,

@@ -6,6 +6,7 @@
 use super::APART;
 use crate::Role;
 use crate::data::schema::{Columns, Command, PUBLIC, Piece, Policy, Template, View};
+use crate::data::sqlite::errors::Sight;
 use crate::data::{Context, DataError, Kind, Schema, SqlFault, Table};
 
 /// The row of a policy in a template.
@@ -274,6 +275,31 @@ impl<'a> Rights<'a> {
             return Ok(());
         }
         Err(denied(table))
+    }
+
+    /// What of a row of `table` whoever asked may be told, when a statement that sets `given` failed.
+    pub fn sight(&self, table: &Table, given: &[usize]) -> Sight {
+        let Some(role) = self.role else {
+            return Sight::All;
+        };
+        if self.bound(table) {
+            return Sight::Nothing;
+        }
+        let mut readable = Vec::new();
+        for granted in [role, PUBLIC]
+            .iter()
+            .filter_map(|role| table.grants.get(*role))
+        {
+            match &granted.select {
+                Columns::All => return Sight::All,
+                Columns::Some(columns) => readable.extend(columns),
+                Columns::None => {}
+            }
+        }
+        Sight::Columns {
+            readable,
+            given: given.to_vec(),
+        }
     }
 
     fn policies<'t>(&self, table: &'t Table) -> Option<&'t [Policy]> {

@@ -11,9 +11,6 @@ use super::{APART, Statement, Types, name, quote_name};
 /// The default of column ?2 of table ?1, as SQLite text.
 pub const DEFAULT: &str = "select dflt_value from pragma_table_info(?1) where name = ?2";
 
-/// The number that an identity of table ?1 gives next.
-pub const NEXT: &str = "select coalesce((select seq from sqlite_sequence where name = ?1), 0) + 1";
-
 /// What a write returns of each row.
 #[derive(Clone, Copy)]
 pub struct Returned<'a> {
@@ -24,6 +21,7 @@ pub struct Returned<'a> {
 }
 
 /// A new value of a column.
+#[derive(Clone)]
 pub enum Cell {
     Value(Value),
     /// SQLite text of the column's default.
@@ -327,7 +325,7 @@ impl<'a> Statement<'a> {
         check: &Check,
     ) -> Result<(), DataError> {
         self.text.push_str("select 1 from ");
-        self.proposed(target, cells, which)?;
+        self.becoming(target, cells, which)?;
         self.text.push_str(" as _t0 where ");
         self.not_met(check);
         Ok(())
@@ -343,7 +341,7 @@ impl<'a> Statement<'a> {
         self.push(format_args!("select _t0.{} from ", rowid(target.table)?));
         name(&target.table.name, &mut self.text);
         self.text.push_str(" as _t0, ");
-        self.proposed(target, cells, None)?;
+        self.becoming(target, cells, None)?;
         self.text.push_str(" as _n");
         let mut word = " where ";
         for column in key {
@@ -354,8 +352,9 @@ impl<'a> Statement<'a> {
         Ok(())
     }
 
-    /// A select of a row as it would be written: generated columns are made of the others.
-    fn proposed(
+    /// A relation: the rows of `which` once they have these cells, or a new one. Generated columns are
+    /// made of the others.
+    pub(super) fn becoming(
         &mut self,
         target: Target<'a>,
         cells: Vec<(usize, Cell)>,
@@ -540,6 +539,7 @@ impl<'a> Statement<'a> {
     fn returned(&mut self, table: &'a Table, returned: Returned<'a>) -> Result<(), DataError> {
         let more = || DataError::Internal("an answer of more than columns".into());
         let mut word = " returning ";
+        self.returning = Some(self.text.len());
         if returned.rowid {
             self.text.push_str(word);
             self.text.push_str(rowid(table)?);

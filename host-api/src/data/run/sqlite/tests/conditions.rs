@@ -408,10 +408,44 @@ fn trees_of_conditions() {
     }
     let many = (0..100).map(|id| is(&id.to_string())).collect();
     assert_eq!(ids(&db, vec![Condition::Any(many)]), "[1,2,3]");
+    // As many as a long list has.
+    let many = (0..10_000).map(|id| is(&id.to_string())).collect();
+    assert_eq!(ids(&db, vec![Condition::Any(many)]), "[1,2,3]");
     let array: Vec<String> = (0..2000).map(|n: i32| n.to_string()).collect();
     let literal = format!("{{{}}}", array.join(","));
     let any = Test::Compare(Operator::Eq, Some(Quantifier::Any), literal);
     assert_eq!(ids(&db, vec![test(db.col(0, "v", "n"), any)]), "[1]");
+}
+
+#[test]
+fn a_statement_is_refused_before_it_is_too_long_for_sqlite() {
+    let db = db(TABLE);
+    let list = |members: usize| Test::In(vec!["1".to_owned(); members]);
+    let lists = |tests: Vec<Test>| {
+        let tests = tests.into_iter().map(|one| test(db.col(0, "v", "id"), one));
+        let mut node = db.node(0, "v", &["id"]);
+        node.conditions = tests.collect();
+        db.read("service_role", node)
+    };
+    assert_eq!(
+        lists(vec![list(10_000), list(10_000), list(12_766)]),
+        "[{\"id\":1}]"
+    );
+    let refused = lists(vec![list(10_000), list(10_000), list(12_767)]);
+    assert!(refused.contains("more than 32766 values"), "{refused}");
+    let long = "n".repeat(100_000);
+    let path = Expr::Path {
+        of: Box::new(db.col(0, "v", "b")),
+        steps: vec![Step {
+            key: Key::Name(long),
+            text: true,
+        }],
+    };
+    let is = |expr: &Expr| test(expr.clone(), Test::Is(Is::Null));
+    let mut node = db.node(0, "v", &["id"]);
+    node.conditions = (0..20).map(|_| is(&path)).collect();
+    let refused = db.read("service_role", node);
+    assert!(refused.contains("or 1048576 bytes"), "{refused}");
 }
 
 #[test]

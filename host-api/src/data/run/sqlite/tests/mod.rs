@@ -1,5 +1,6 @@
 //! Plans made by hand, carried out on a real file.
 
+mod broken;
 mod conditions;
 mod policies;
 mod reads;

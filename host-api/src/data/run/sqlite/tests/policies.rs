@@ -564,6 +564,7 @@ fn view(db: &mut Db, invoker: bool) {
             "select \"n\".\"id\", \"n\".\"owner\" as \"who\", \"n\".\"team\" from {note} as \"n\" where \"n\".\"team\" = 1",
         )),
         invoker,
+        closed: None,
     });
     db.schema.add(view);
 }

@@ -1,6 +1,7 @@
 //! Embeds, aggregates, orders, counts and csv.
 
 use super::*;
+use crate::data::plan::CastType;
 use crate::data::plan::{Expr, Order};
 use crate::data::query::{AggregateFunction, Count, Explain, Format};
 
@@ -319,4 +320,114 @@ fn rows_without_an_order_come_as_they_were_added() {
     let mut parents = node(Source::Relation(db.table("o")), 0, vec![output]);
     parents.limit = Some(1);
     assert_eq!(db.read("anon", parents), "[{\"v\":[\"a\",\"b\",\"A\"]}]");
+}
+
+/// What a PostgreSQL 15 answers with the same `timezone`.
+#[test]
+fn moments_come_and_go_in_the_zone_that_is_asked_for() {
+    let db = db(
+        "create table t (id integer primary key, at timestamptz, ats timestamptz[], local timestamp);
+         insert into t values
+            (1, '2021-06-05T10:00:00.5Z', '{2021-06-05T10:00:00Z,infinity,NULL}', '2021-06-05 10:00'),
+            (2, '1890-01-01T00:00:00Z', null, null);",
+    );
+    let preferences = |zone: &str| Preferences {
+        timezone: Some(zone.to_owned()),
+        ..Preferences::default()
+    };
+    let read = |zone: &str, id: &str, to: Option<Type>| {
+        let mut node = db.node(0, "t", &["at", "ats"]);
+        if let Some(to) = to {
+            node.outputs.truncate(1);
+            let of = Box::new(db.col(0, "t", "at"));
+            node.outputs[0].expr = Expr::Cast {
+                of,
+                to: CastType::Known(to),
+            };
+        }
+        node.conditions = vec![db.is("t", "id", id)];
+        let work = Work::Read(ReadPlan {
+            node,
+            preferences: preferences(zone),
+            rows_max: 10,
+        });
+        db.text("anon", &work)
+    };
+    for (zone, id, to, expect) in [
+        (
+            "America/Los_Angeles",
+            "1",
+            None,
+            r#"[{"at":"2021-06-05T03:00:00.5-07:00","ats":["2021-06-05T03:00:00-07:00","infinity",null]}]"#,
+        ),
+        (
+            "UTC",
+            "1",
+            None,
+            r#"[{"at":"2021-06-05T10:00:00.5+00:00","ats":["2021-06-05T10:00:00+00:00","infinity",null]}]"#,
+        ),
+        (
+            "Europe/Paris",
+            "2",
+            None,
+            r#"[{"at":"1890-01-01T00:09:21+00:09:21","ats":null}]"#,
+        ),
+        (
+            "Asia/Kathmandu",
+            "1",
+            Some(Type::Text),
+            r#"[{"at":"2021-06-05 15:45:00.5+05:45"}]"#,
+        ),
+        (
+            "America/Los_Angeles",
+            "1",
+            Some(Type::Text),
+            r#"[{"at":"2021-06-05 03:00:00.5-07"}]"#,
+        ),
+        (
+            "Pacific/Auckland",
+            "1",
+            Some(Type::Timestamp),
+            r#"[{"at":"2021-06-05T22:00:00.5"}]"#,
+        ),
+        (
+            "Pacific/Kiritimati",
+            "1",
+            Some(Type::Date),
+            r#"[{"at":"2021-06-06"}]"#,
+        ),
+    ] {
+        assert_eq!(read(zone, id, to), expect, "{zone}");
+    }
+    // A literal without an offset is a time of that zone; where clocks go forward or back, as PostgreSQL says.
+    for (literal, stored) in [
+        ("2021-06-05 03:00", "2021-06-05T10:00:00+00:00"),
+        ("2021-06-05 03:00+02", "2021-06-05T01:00:00+00:00"),
+        ("2021-03-14 02:30", "2021-03-14T10:30:00+00:00"),
+        ("2021-11-07 01:30", "2021-11-07T09:30:00+00:00"),
+        ("2021-06-05", "2021-06-05T07:00:00+00:00"),
+        ("epoch", "1970-01-01T00:00:00+00:00"),
+    ] {
+        let mut answer = number_only();
+        answer.preferences = preferences("America/Los_Angeles");
+        let cells = format!(r#"{{"at":"{literal}"}}"#);
+        let work = db.update("t", &cells, vec![db.is("t", "id", "2")], answer);
+        db.run("anon", &work).unwrap();
+        assert_eq!(db.sql("select at from t where id = 2"), stored, "{literal}");
+    }
+    // Of the next request nothing is left of it.
+    assert_eq!(
+        db.read("anon", db.node(0, "t", &["at"])),
+        r#"[{"at":"2021-06-05T10:00:00.5+00:00"},{"at":"1970-01-01T00:00:00+00:00"}]"#
+    );
+    for (zone, known) in [
+        ("America/Los_Angeles", true),
+        ("UTC", true),
+        ("Mars/Olympus", false),
+        ("utc", false),
+        ("posix/UTC", false),
+        ("+02", false),
+    ] {
+        assert_eq!(db.schema.has_timezone(zone), known, "{zone}");
+    }
 }

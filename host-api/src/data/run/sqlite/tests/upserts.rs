@@ -101,6 +101,58 @@ insert into thing (kind, owner) values ('k', 'boss');";
     }
 }
 
+/// In the order and the words of a PostgreSQL 15: what was sent is asked for its constraints, then the row
+/// that it meets for its policies, then what that becomes for its policies and for its constraints.
+#[test]
+fn a_row_that_is_met_is_refused_as_one_without_policies() {
+    let mut db = db("create table note (id integer primary key, title text not null, n integer, code text unique,
+    up integer references note (id), owner text, check (n < 100));
+insert into note values (1, 't', 1, 'one', null, 'boss'), (2, 't', 1, 'two', null, 'anon');");
+    let mine = "_t.\"owner\" = pumice_role()";
+    let shown = policy("s", Command::Select, "1", "");
+    let insert = policy("i", Command::Insert, "", mine);
+    let update = policy("u", Command::Update, mine, "_t.\"n\" > 0");
+    db.protect("note", &[shown, insert, update]);
+    let no_title =
+        "23502 null value in column \"title\" of relation \"note\" violates not-null constraint";
+    for (row, expect) in [
+        (r#"{"id":2,"owner":"anon","n":5}"#, no_title.to_owned()),
+        (r#"{"id":1,"owner":"anon","n":5}"#, no_title.to_owned()),
+        (
+            r#"{"id":2,"owner":"anon","title":"u","n":100}"#,
+            "23514 new row for relation \"note\" violates check constraint \"note_n_check\"".to_owned(),
+        ),
+        (
+            r#"{"id":2,"owner":"anon","title":"u","n":5,"code":"one"}"#,
+            "23505 duplicate key value violates unique constraint \"note_code_key\"".to_owned(),
+        ),
+        // Whether a row has the code is not told to whom the policy refuses the change.
+        (
+            r#"{"id":2,"owner":"anon","title":"u","n":-1,"code":"one"}"#,
+            format!("{REFUSED} for table \"note\""),
+        ),
+        (
+            r#"{"id":2,"owner":"anon","title":"u","n":5,"up":77}"#,
+            "23503 insert or update on table \"note\" violates foreign key constraint \"note_up_fkey\""
+                .to_owned(),
+        ),
+        (
+            r#"{"id":1,"owner":"anon","title":"u","n":5}"#,
+            format!("{REFUSED} (USING expression) for table \"note\""),
+        ),
+        (r#"{"id":2,"owner":"anon","title":"u","n":5}"#, "0".to_owned()),
+    ] {
+        assert_eq!(
+            new(&db, "anon", &upsert(&db, "note", row, &["id"])),
+            expect,
+            "{row}"
+        );
+    }
+    let left =
+        db.sql("select group_concat(title || n || code || owner, ' ' order by id) from note");
+    assert_eq!(left, "t1oneboss u5twoanon");
+}
+
 /// Migrations cannot declare such a default; should one come, it finds no row that it may not change.
 #[test]
 fn a_key_that_changes_each_time_overwrites_nothing() {

@@ -299,6 +299,16 @@ fn judged_rows_are_written_as_they_were_seen() {
     assert_eq!(old(&db, "anon", "2").len(), 0);
     // Seen, but not to be changed.
     assert_eq!(old(&db, "anon", "3").len(), 0);
+    // An upsert that has met it is told so.
+    let mut work = change(&db, old(&db, "service_role", "3"));
+    assert_eq!(db.text("anon", &work), "[]");
+    if let Work::UpdateRows { met, .. } = &mut work {
+        *met = true;
+    }
+    assert_eq!(
+        db.text("anon", &work),
+        "42501 new row violates row-level security policy (USING expression) for table \"item\""
+    );
     let conditions = Vec::new();
     let table = db.table("item");
     let few = old_rows(
@@ -329,5 +339,29 @@ fn asked(table: Arc<Table>, conditions: Vec<Condition>, rows_max: usize) -> Aske
         conditions,
         command: Command::Update,
         rows_max,
+    }
+}
+
+#[test]
+fn a_value_that_should_be_an_array_is_named() {
+    let db = db("create table t (id integer primary key, tags text[]);");
+    for (tags, hint) in [
+        ("5", "See the value of key \"tags\"."),
+        (
+            r#"[["a","b"],"c"]"#,
+            "See the array element [1] of key \"tags\".",
+        ),
+        (
+            r#"[[["a"],["b"]],[["c"],5]]"#,
+            "See the array element [1][1] of key \"tags\".",
+        ),
+    ] {
+        let row = format!(r#"{{"id":1,"tags":{tags}}}"#);
+        let work = db.insert("t", &[&row], number_only());
+        let outcome = run(&db.connection, &db.schema, &context("anon"), &work);
+        let Err(DataError::Sql(fault)) = outcome else {
+            panic!("{tags} is no array");
+        };
+        assert_eq!(fault.hint.as_deref(), Some(hint));
     }
 }

@@ -4,6 +4,8 @@
 //! read again by its rowid; all is undone when a policy does not allow it. So that nobody learns from a
 //! broken constraint what a policy hides, policies are asked then too, of the row as it would have been.
 
+mod judged;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -11,17 +13,18 @@ use crate::data::plan::{
     Answering, Cells, Condition, ConflictPlan, DeletePlan, Expr, InsertPlan, Node, UpdatePlan,
 };
 use crate::data::query::Rows;
+use crate::data::run::twice;
 use crate::data::schema::{Columns, Command, Privileges};
-use crate::data::sqlite::errors::explain;
+use crate::data::sqlite::errors::is_unique;
 use crate::data::sqlite_ffi::Row;
 use crate::data::{DataError, Kind, Table, Type, Value, ValueRef};
 
+use super::Runner;
 use super::answer::Answer;
-use super::rules::{generated, not_null};
+use super::broken::{Attempt, NOTHING};
+use super::rules::{generated, null_number};
 use super::sql::Statement;
-use super::sql::write::{Cell, DEFAULT, Reach, Returned, Target, Which};
-use super::{OldRow, Runner};
-use crate::data::run::{changed_meanwhile, key_of, twice};
+use super::sql::write::{Cell, Reach, Returned, Target, Which};
 
 /// An answer, and how many rows were written.
 type Outcome = Result<(Rows, Option<u64>), DataError>;
@@ -162,7 +165,7 @@ impl<'a> Runner<'a> {
                 for ((_, json), column) in cells.iter().filter(wrote).zip(&columns) {
                     let column = &table.columns[*column];
                     let value = match json {
-                        Some(json) => column.ty.from_json(json)?,
+                        Some(json) => column.from_json(json)?,
                         None => Value::Null,
                     };
                     args.push(value);
@@ -170,7 +173,12 @@ impl<'a> Runner<'a> {
                 if bound && conflict.is_some() {
                     self.proposed(target, &columns, &args, &checks)?;
                 }
-                not_null(table, &columns, &args)?;
+                if null_number(table, &columns, &args) {
+                    if bound {
+                        self.proposed(target, &columns, &args, &checks)?;
+                    }
+                    return Err(self.null_refused(target, &columns, &args)?);
+                }
                 let mut existing = None;
                 if let Some(conflict) = merge {
                     existing = self.existing(target, conflict, &columns, &args)?;
@@ -178,30 +186,27 @@ impl<'a> Runner<'a> {
                         return Err(twice());
                     }
                     if let (true, Some(rowid)) = (bound, existing) {
+                        self.sendable(target, &columns, &args)?;
                         self.mergeable(target, rowid)?;
                     }
                 }
                 let before = written.count;
+                statement.args.clone_from(&args);
                 let outcome = match existing {
-                    // The very row that may be changed.
                     Some(rowid) if bound => {
                         let values = columns.iter().zip(&args);
                         let values = values.map(|(at, value)| (*at, Cell::Value(value.clone())));
                         let left = defaults.iter().cloned();
                         let left = left.map(|(at, default)| (at, Cell::Default(default)));
-                        let rows = json(&[rowid]);
-                        let mut merging = Statement::new(self.rights);
-                        merging.update(
-                            target,
-                            values.chain(left).collect(),
-                            Which::Rowids(&rows),
-                            written.returned(),
-                        )?;
-                        self.change(&merging, &mut written, None)
+                        let cells: Vec<_> = values.chain(left).collect();
+                        self.merge(target, rowid, &cells, &mut written)
                     }
                     _ => {
-                        statement.args.clone_from(&args);
-                        self.change(&statement, &mut written, Some(&columns))
+                        let attempt = Attempt::Insert {
+                            columns: &columns,
+                            met: existing.map(|rowid| (rowid, &defaults[..])),
+                        };
+                        self.change(&statement, &mut written, &attempt)
                     }
                 };
                 if let Err(error) = outcome {
@@ -239,6 +244,48 @@ impl<'a> Runner<'a> {
         Ok((rows, count))
     }
 
+    /// Whether the row that an upsert sent keeps to the constraints of its own, which PostgreSQL asks before
+    /// it looks which row it meets.
+    fn sendable(
+        &self,
+        target: Target<'_>,
+        columns: &[usize],
+        args: &[Value],
+    ) -> Result<(), DataError> {
+        let mut alone = Statement::new(self.rights);
+        alone.insert(target, columns, None, NOTHING)?;
+        alone.args = args.to_vec();
+        let done = self.tried(|| Ok(self.connection.execute(&alone.text, &alone.args)))?;
+        match done {
+            Err(error) if !is_unique(error.extended_code) => {
+                let attempt = Attempt::Insert { columns, met: None };
+                Err(self.refused(error, target, &attempt, &alone))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the very row that an upsert met and may change.
+    fn merge(
+        &self,
+        target: Target<'a>,
+        rowid: i64,
+        cells: &[(usize, Cell)],
+        written: &mut Written<'a>,
+    ) -> Result<(), DataError> {
+        let rows = json(&[rowid]);
+        let which = Which::Rowids(&rows);
+        let mut statement = Statement::new(self.rights);
+        statement.update(target, cells.to_vec(), which, written.returned())?;
+        let outcome = self.change(&statement, written, &Attempt::Update { cells, which });
+        if outcome.as_ref().is_err_and(is_constraint) {
+            for check in &self.checks(target, Command::Update, true)? {
+                self.would_meet(target, cells.to_vec(), Some(which), check)?;
+            }
+        }
+        outcome
+    }
+
     pub(super) fn update(&self, plan: &'a UpdatePlan) -> Outcome {
         let target = Target::of(self.rights, &plan.table)?;
         let bound = target.rights.bound(target.table);
@@ -251,7 +298,8 @@ impl<'a> Runner<'a> {
             reads: reads(&plan.conditions, &plan.answer),
         };
         let which = Which::Conditions(&plan.conditions, reach);
-        let statement = self.updating(target, &plan.cells, which, written.returned())?;
+        let cells = self.cells(target, &plan.cells)?;
+        let statement = self.updating(target, &cells, which, written.returned())?;
         if let Some(how) = plan.answer.preferences.explain {
             return Ok((self.explain(&statement, how)?, None));
         }
@@ -259,11 +307,14 @@ impl<'a> Runner<'a> {
             true => self.checks(target, Command::Update, reach.reads)?,
             false => Vec::new(),
         };
-        if let Err(error) = self.change(&statement, &mut written, None) {
+        let attempt = Attempt::Update {
+            cells: &cells,
+            which,
+        };
+        if let Err(error) = self.change(&statement, &mut written, &attempt) {
             if bound && is_constraint(&error) {
                 for check in &checks {
-                    let cells = self.cells(target, &plan.cells)?;
-                    self.would_meet(target, cells, Some(which), check)?;
+                    self.would_meet(target, cells.clone(), Some(which), check)?;
                 }
             }
             return Err(error);
@@ -304,88 +355,11 @@ impl<'a> Runner<'a> {
                 if let Some(how) = plan.answer.preferences.explain {
                     return Ok((self.explain(&statement, how)?, None));
                 }
-                self.change(&statement, &mut written, None)?;
+                let attempt = Attempt::Delete { which };
+                self.change(&statement, &mut written, &attempt)?;
             }
         }
         written.end(&plan.answer)
-    }
-
-    pub(super) fn update_rows(
-        &self,
-        table: &'a Table,
-        rows: &'a [(OldRow, Cells)],
-        met: bool,
-        answering: &'a Answering,
-    ) -> Outcome {
-        let target = self.judged(table)?;
-        let key = key_of(table)?;
-        let bound = target.rights.bound(table);
-        let mut written = Written::new(target, answering, bound);
-        // First all are seen to be as they were: one change may be another's cascade.
-        for (old, _) in rows {
-            self.unchanged(target, key, old)?;
-        }
-        for (old, cells) in rows {
-            let values = of_key(key, old);
-            if met && bound {
-                let mut statement = Statement::new(self.rights);
-                statement.rowids(target, Which::Key(key, &values, None))?;
-                if let Some(rowid) = self.found(&statement)? {
-                    self.mergeable(target, rowid)?;
-                }
-            }
-            if cells.is_empty() {
-                continue;
-            }
-            let which = Which::Key(key, &values, Some(Command::Update));
-            let statement = self.updating(target, cells, which, written.returned())?;
-            self.change(&statement, &mut written, None)?;
-        }
-        if bound {
-            let checks = self.checks(target, Command::Update, true)?;
-            self.meet(
-                target,
-                &checks,
-                written.rowids.as_deref().unwrap_or_default(),
-            )?;
-        }
-        written.finish(self, answering)
-    }
-
-    pub(super) fn delete_rows(
-        &self,
-        table: &'a Table,
-        olds: &'a [OldRow],
-        answering: &'a Answering,
-    ) -> Outcome {
-        let target = self.judged(table)?;
-        let key = key_of(table)?;
-        let mut written = Written::new(target, answering, false);
-        for old in olds {
-            self.unchanged(target, key, old)?;
-        }
-        let mut rowids = Vec::new();
-        for old in olds {
-            let values = of_key(key, old);
-            let which = Which::Key(key, &values, Some(Command::Delete));
-            let mut statement = Statement::new(self.rights);
-            if written.node.is_some() && written.plain.is_none() {
-                statement.rowids(target, which)?;
-                self.each(&statement, |row| {
-                    if let ValueRef::Integer(rowid) = row.get(0) {
-                        rowids.push(rowid);
-                    }
-                    Ok(())
-                })?;
-            } else {
-                statement.delete(target, which, written.returned())?;
-                self.change(&statement, &mut written, None)?;
-            }
-        }
-        if let (Some(node), None) = (written.node, &written.plain) {
-            self.delete_read(target, node, &mut written, &rowids)?;
-        }
-        written.end(answering)
     }
 
     /// Answers rows and deletes them.
@@ -399,61 +373,30 @@ impl<'a> Runner<'a> {
         let rows = json(rowids);
         written.read(self, node, rows.clone())?;
         let mut statement = Statement::new(self.rights);
-        let nothing = Returned {
-            rowid: false,
-            outputs: None,
-        };
-        statement.delete(target, Which::Rowids(&rows), nothing)?;
+        let which = Which::Rowids(&rows);
+        statement.delete(target, which, NOTHING)?;
         let changes = self
             .connection
             .execute(&statement.text, &statement.args)
-            .map_err(|error| {
-                explain(
-                    error,
-                    self.connection,
-                    self.schema,
-                    Some(target.table),
-                    None,
-                )
-            })?;
+            .map_err(|error| self.refused(error, target, &Attempt::Delete { which }, &statement))?;
         written.count += changes.rows;
         Ok(())
     }
 }
 
 impl<'a> Runner<'a> {
-    /// Runs a statement that writes. `columns` are those of its arguments, when it inserts.
+    /// Runs a statement that writes.
     fn change(
         &self,
         statement: &Statement<'_>,
         written: &mut Written<'a>,
-        columns: Option<&[usize]>,
+        attempt: &Attempt<'_>,
     ) -> Result<(), DataError> {
         let outcome = self
             .connection
             .query(&statement.text, &statement.args, |row| written.row(&row));
-        let changes = outcome.map_err(|error| {
-            let row: Option<Vec<(usize, Value)>> = columns.map(|columns| {
-                let args = statement.args.iter().cloned();
-                columns.iter().copied().zip(args).collect()
-            });
-            let table = written.target.table;
-            let bound = written.target.rights.bound(table);
-            match explain(
-                error,
-                self.connection,
-                self.schema,
-                Some(table),
-                row.as_deref(),
-            ) {
-                // As on PostgreSQL: the details could tell of rows that a policy hides.
-                DataError::Sql(mut fault) if bound => {
-                    fault.details = None;
-                    DataError::Sql(fault)
-                }
-                error => error,
-            }
-        })?;
+        let changes =
+            outcome.map_err(|error| self.refused(error, written.target, attempt, statement))?;
         written.count += changes.rows;
         Ok(())
     }
@@ -461,24 +404,22 @@ impl<'a> Runner<'a> {
     fn updating<'s>(
         &self,
         target: Target<'s>,
-        cells: &Cells,
+        cells: &[(usize, Cell)],
         which: Which<'s>,
         returned: Returned<'s>,
     ) -> Result<Statement<'s>, DataError>
     where
         'a: 's,
     {
-        let cells = self.cells(target, cells)?;
         let columns: Vec<usize> = cells.iter().map(|(column, _)| *column).collect();
         self.may_write(target, &columns, |privileges| &privileges.update)?;
-        for (column, cell) in &cells {
-            if let Cell::Value(value) = cell {
+        for (column, cell) in cells {
+            if let Cell::Value(_) = cell {
                 generated(target.table, [*column].into_iter(), false)?;
-                not_null(target.table, &[*column], std::slice::from_ref(value))?;
             }
         }
         let mut statement = Statement::new(self.rights);
-        statement.update(target, cells, which, returned)?;
+        statement.update(target, cells.to_vec(), which, returned)?;
         Ok(statement)
     }
 
@@ -488,26 +429,12 @@ impl<'a> Runner<'a> {
         for (column, json) in cells {
             let column = target.column(*column)?;
             let cell = match json {
-                Some(json) => Cell::Value(target.table.columns[column].ty.from_json(json)?),
+                Some(json) => Cell::Value(target.table.columns[column].from_json(json)?),
                 None => Cell::Default(self.default(target.table, column)?),
             };
             stored.push((column, cell));
         }
         Ok(stored)
-    }
-
-    /// SQLite text of a column's default; `null` when it has none.
-    pub(super) fn default(&self, table: &Table, column: usize) -> Result<String, DataError> {
-        let names = [&table.name, &table.columns[column].name];
-        let args = names.map(|name| Value::Text(name.as_str().to_owned()));
-        let mut text = None;
-        self.connection.query(DEFAULT, &args, |row| {
-            if let ValueRef::Text(default) = row.get(0) {
-                text = Some(default.to_owned());
-            }
-            Ok(())
-        })?;
-        Ok(text.unwrap_or_else(|| "null".to_owned()))
     }
 
     /// Grants of a view's table: those of the view itself are checked while planning.
@@ -534,34 +461,6 @@ impl<'a> Runner<'a> {
         target
             .rights
             .demand(target.table, |privileges| privileges.delete)
-    }
-
-    /// The table whose rows before-triggers have judged.
-    fn judged(&self, table: &'a Table) -> Result<Target<'a>, DataError> {
-        match &table.kind {
-            Kind::Table => Target::of(self.rights, table),
-            Kind::View(_) => Err(DataError::sql(
-                "0A000",
-                "rows of views have no before-triggers",
-            )),
-        }
-    }
-
-    /// Whether the row is still as it was read.
-    fn unchanged(&self, target: Target<'_>, key: &[usize], old: &OldRow) -> Result<(), DataError> {
-        let values = of_key(key, old);
-        let mut statement = Statement::new(self.rights);
-        statement.whole(target, Which::Key(key, &values, None), &[])?;
-        let mut same = false;
-        self.each(&statement, |row| {
-            let mut at = 0..target.table.columns.len();
-            same = at.all(|at| equals(row.get(at), &old.values[at]));
-            Ok(())
-        })?;
-        match same {
-            true => Ok(()),
-            false => Err(changed_meanwhile()),
-        }
     }
 }
 
@@ -615,12 +514,6 @@ fn unknown_row(table: &Table) -> DataError {
     )
 }
 
-fn of_key(key: &[usize], old: &OldRow) -> Vec<Value> {
-    key.iter()
-        .map(|column| old.values[*column].clone())
-        .collect()
-}
-
 /// Rowids as a JSON array.
 pub(super) fn json(rowids: &[i64]) -> String {
     let mut text = String::with_capacity(2 + 8 * rowids.len());
@@ -635,11 +528,4 @@ pub(super) fn json(rowids: &[i64]) -> String {
 
 fn is_constraint(error: &DataError) -> bool {
     error.code().is_some_and(|code| code.starts_with("23"))
-}
-
-fn equals(found: ValueRef<'_>, old: &Value) -> bool {
-    match (found, old) {
-        (ValueRef::Real(a), Value::Real(b)) => a.to_bits() == b.to_bits(),
-        (found, old) => found == old.as_ref(),
-    }
 }
