@@ -20,7 +20,11 @@ create view closed_view as select id from closed; grant select on closed_view to
 create view granted_view as select id from granted; grant select on granted_view to anon;
 create view seen_view as select id from seen; grant select on seen_view to anon;
 -- pumice: open
-create view open_view as select id from closed; grant select on open_view to anon;";
+create view open_view as select id from closed; grant select on open_view to anon;
+-- pumice: open
+create view around_closed as select id from closed_view; grant select on around_closed to anon;
+-- pumice: open
+create view around_seen as select id from seen_view; grant select on around_seen to anon;";
 
 /// What a caller is told: the rows, or the code.
 async fn told(app: &App, role: &str, query: &str) -> Value {
@@ -53,6 +57,8 @@ async fn what_is_new_is_closed_alike(engine: Engine) {
         ("anon", "granted_view", json!([])),
         ("anon", "seen_view", one()),
         ("anon", "open_view", one()),
+        ("anon", "around_closed", json!("42501")),
+        ("anon", "around_seen", one()),
         ("service_role", "closed", one()),
         ("service_role", "granted_view", one()),
         (

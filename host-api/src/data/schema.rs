@@ -172,9 +172,9 @@ pub struct Column {
     pub default: Option<String>,
     /// `generated always as (…)` or `generated always as identity`: never written by a client.
     pub generated_always: bool,
-    /// On SQLite: the text that computes a `generated always as (…)` of the row's other columns.
+    /// On SQLite: what computes a `generated always as (…)`, of the row's other columns by their names.
     #[serde(skip)]
-    pub computed: Option<String>,
+    pub generated: Option<String>,
     pub comment: Option<String>,
     /// Of a view's column: the column that it shows.
     pub source: Option<Source>,

@@ -14,7 +14,10 @@ on_both_engines!(
     rights_of_columns,
     policies_are_for_their_roles_and_commands,
     a_policy_asks_who_calls,
+    nothing_is_asked_of_a_hidden_row,
     a_view_shows_what_its_reader_may_see,
+    a_write_through_a_view_tells_what_the_view_does,
+    an_upsert_meets_rows_by_defaults_and_computed_columns,
     another_apps_rows_never_appear,
 );
 
@@ -401,6 +404,69 @@ async fn a_policy_asks_who_calls(engine: Engine) {
         .refused(401, "42501");
 }
 
+/// A pattern is refused by the first text that it matches up to its end: no hidden text may be among those it meets.
+async fn nothing_is_asked_of_a_hidden_row(engine: Engine) {
+    let app = app(
+        engine,
+        "create table member (team integer, who text, primary key (team, who));
+         create policy everything on member using (true);
+         create table memo (id integer primary key, team integer, txt text);
+         create index memo_txt on memo (txt);
+         create policy of_team on memo using (exists (select 1 from member m where m.team = memo.team and m.who = auth.role()));
+         create table own (id integer primary key, team integer, owner text, txt text);
+         create index own_txt on own (txt);
+         create policy own on own using (owner = auth.role());
+         create table line (id integer primary key, memo_id integer references memo (id));
+         create policy everything on line using (true);
+         create view of_memo as select id, team, txt from memo;
+         grant select on member, line, of_memo to anon;
+         grant select, update, delete on memo, own to anon;",
+        "insert into member (team, who) values (1, 'anon');
+         insert into memo (id, team, txt) values (1, 1, '7'), (2, 2, 'hidden-42');
+         insert into own (id, team, owner, txt) values (1, 1, 'anon', '7'), (2, 2, 'boss', 'hidden-42');
+         insert into line (id, memo_id) values (1, 1), (2, 2);",
+    )
+    .await;
+    let like = r"like.hidden-4%5C";
+    for table in ["memo", "own", "of_memo"] {
+        for (query, expect) in [
+            (format!("select=txt&txt={like}"), "[]"),
+            (format!("select=txt&order=txt&txt={like}"), "[]"),
+            (format!("select=txt&order=txt&team=eq.2&txt={like}"), "[]"),
+            (
+                format!("select=txt&order=txt&txt=not.{like}"),
+                r#"[{"txt":"7"}]"#,
+            ),
+            (
+                format!("select=txt&or=(txt.{like},txt.eq.7)"),
+                r#"[{"txt":"7"}]"#,
+            ),
+            ("select=txt::int&order=txt".to_owned(), r#"[{"txt":7}]"#),
+        ] {
+            let answer = Caller::Anon.get(&app, &format!("{table}?{query}")).await;
+            answer.is(&format!("200 {expect}"));
+        }
+    }
+    for (query, expect) in [
+        (format!("select=id,memo!inner(txt)&memo.txt={like}"), "[]"),
+        (
+            format!("select=id,memo(txt)&order=id&memo.txt={like}"),
+            r#"[{"id":1,"memo":null},{"id":2,"memo":null}]"#,
+        ),
+    ] {
+        let answer = Caller::Anon.get(&app, &format!("line?{query}")).await;
+        answer.is(&format!("200 {expect}"));
+    }
+    for table in ["memo", "own"] {
+        for method in ["PATCH", "DELETE"] {
+            let path = format!("{table}?txt={like}");
+            let call = Caller::Anon.call(&app, method, &path);
+            let answer = call.body(r#"{"team":3}"#).await;
+            assert_eq!(answer.status, 204, "{method} {path}: {answer}");
+        }
+    }
+}
+
 async fn a_view_shows_what_its_reader_may_see(engine: Engine) {
     let app = app(
         engine,
@@ -430,6 +496,105 @@ async fn a_view_shows_what_its_reader_may_see(engine: Engine) {
         .get(&app, "of_posts?select=id&order=id")
         .await
         .is(r#"200 [{"id":1},{"id":2}]"#);
+}
+
+async fn a_write_through_a_view_tells_what_the_view_does(engine: Engine) {
+    let app = app(
+        engine,
+        "create table person (id integer primary key, note text, ssn text);
+         -- pumice: open
+         create view masked as select id, note, '***' as ssn, length(ssn) as size from person;
+         grant select, update (note), delete on masked to anon;",
+        "insert into person (id, note, ssn) values (1, 'n', '123-45-6789');",
+    )
+    .await;
+    let told = r#"200 [{"id":1,"ssn":"***","size":11}]"#;
+    for (query, expect) in [
+        ("id=eq.1", told),
+        ("ssn=eq.***", told),
+        ("size=eq.11", told),
+        ("ssn=eq.123-45-6789", "200 []"),
+        ("ssn=like.123-45-678%5C", "200 []"),
+    ] {
+        for (method, body) in [("PATCH", r#"{"note":"x"}"#), ("DELETE", "")] {
+            let path = format!("masked?select=id,ssn,size&{query}");
+            let answer = Caller::Anon
+                .call(&app, method, &path)
+                .header("prefer", "tx=rollback, return=representation")
+                .body(body)
+                .await;
+            answer.is(expect);
+        }
+    }
+}
+
+async fn an_upsert_meets_rows_by_defaults_and_computed_columns(engine: Engine) {
+    let app = app(
+        engine,
+        "create table page (site text default 'main', path text, owner text, body text, primary key (site, path));
+         create policy seen on page for select using (true);
+         create policy made on page for insert with check (owner = 'anon');
+         create policy changed on page for update using (owner = 'anon');
+         create table person (id integer primary key, e text, g text generated always as (lower(e)) stored unique, owner text);
+         create policy seen on person for select using (true);
+         create policy made on person for insert with check (g like 'b%');
+         create policy changed on person for update using (owner = 'anon');
+         grant select, insert, update on page, person to anon;",
+        "insert into page (path, owner, body) values ('/home', 'boss', 'b'), ('/own', 'anon', 'b');
+         insert into person (id, e, owner) values (1, 'Boss', 'boss'), (2, 'Bot', 'anon');",
+    )
+    .await;
+    let upsert = async |path: &str, row: Value| {
+        Caller::Anon
+            .call(&app, "POST", path)
+            .header("prefer", "resolution=merge-duplicates")
+            .json(&row)
+            .await
+    };
+    for (path, row, message) in [
+        (
+            "page?on_conflict=site,path",
+            json!({ "path": "/home", "owner": "anon", "body": "x" }),
+            "new row violates row-level security policy (USING expression) for table \"page\"",
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 9, "e": "BOSS", "owner": "anon" }),
+            "new row violates row-level security policy (USING expression) for table \"person\"",
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 9, "e": "X", "owner": "anon" }),
+            "new row violates row-level security policy for table \"person\"",
+        ),
+    ] {
+        let answer = upsert(path, row).await;
+        answer.refused(401, "42501");
+        assert_eq!(answer.json()["message"], message);
+    }
+    for (path, row) in [
+        (
+            "page?on_conflict=site,path",
+            json!({ "path": "/own", "owner": "anon", "body": "x" }),
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 2, "e": "BOT", "owner": "anon" }),
+        ),
+        (
+            "person?on_conflict=g",
+            json!({ "id": 3, "e": "Bee", "owner": "anon" }),
+        ),
+    ] {
+        let answer = upsert(path, row).await;
+        assert!(answer.status < 300, "{path}: {answer}");
+    }
+    let rows = Caller::Service.get(&app, "page?select=path,body&order=path");
+    rows.await
+        .is(r#"200 [{"path":"/home","body":"b"},{"path":"/own","body":"x"}]"#);
+    let rows = Caller::Service.get(&app, "person?select=id,e&order=id");
+    rows.await
+        .is(r#"200 [{"id":1,"e":"Boss"},{"id":2,"e":"BOT"},{"id":3,"e":"Bee"}]"#);
 }
 
 async fn another_apps_rows_never_appear(engine: Engine) {

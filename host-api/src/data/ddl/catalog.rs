@@ -134,11 +134,8 @@ impl Catalog {
             ..Schema::default()
         };
         for table in self.tables.values() {
-            let mut shown = table.described();
+            let mut shown = table.described(self);
             shown.policies = table.access.described(self, table);
-            for (column, shown) in table.columns.iter().zip(&mut shown.columns) {
-                shown.computed = sql::computed(self, table, column).ok().flatten();
-            }
             schema.add(shown);
         }
         for view in self.views.values() {
@@ -361,7 +358,7 @@ impl TableDef {
             })
     }
 
-    fn described(&self) -> Table {
+    fn described(&self, catalog: &Catalog) -> Table {
         let index = |names: &[String]| -> Vec<usize> {
             names
                 .iter()
@@ -374,7 +371,14 @@ impl TableDef {
             grants: access::described(&self.grants, self.columns.iter().map(|c| &*c.name)),
             policies: None,
             name: Name::of_catalog(&self.name),
-            columns: self.columns.iter().map(ColumnDef::described).collect(),
+            columns: self
+                .columns
+                .iter()
+                .map(|column| Column {
+                    generated: sql::generated(catalog, self, column).ok().flatten(),
+                    ..column.described()
+                })
+                .collect(),
             primary_key: None,
             unique: Vec::new(),
             foreign_keys: Vec::new(),
@@ -446,7 +450,7 @@ impl ColumnDef {
                 self.fill,
                 Some(Fill::Computed(_) | Fill::Sequence { always: true, .. })
             ),
-            computed: None,
+            generated: None,
             comment: self.comment.clone(),
         }
     }

@@ -59,6 +59,29 @@ fn declared(ty: &Type) -> &'static str {
     }
 }
 
+fn scope<'c>(catalog: &'c Catalog, table: &'c TableDef, place: Place) -> Scope<'c> {
+    Scope {
+        catalog,
+        table: &table.name,
+        columns: &table.columns,
+        place,
+        rows: None,
+    }
+}
+
+/// What a `generated always as (…)` column is computed from.
+pub fn generated(
+    catalog: &Catalog,
+    table: &TableDef,
+    column: &ColumnDef,
+) -> Result<Option<String>, Refusal> {
+    let Some(Fill::Computed(expr)) = &column.fill else {
+        return Ok(None);
+    };
+    let scope = scope(catalog, table, Place::Stored);
+    scope.assigned(&parse_expr(expr)?, &column.ty).map(Some)
+}
+
 /// A column's definition, without its constraints.
 pub fn column(catalog: &Catalog, table: &TableDef, column: &ColumnDef) -> Result<String, Refusal> {
     let mut text = quoted(&column.name);
@@ -76,26 +99,21 @@ pub fn column(catalog: &Catalog, table: &TableDef, column: &ColumnDef) -> Result
     if column.not_null {
         text.push_str(" not null");
     }
-    let scope = |place| Scope {
-        catalog,
-        table: &table.name,
-        columns: &table.columns,
-        place,
-        rows: None,
-    };
     match &column.fill {
         None | Some(Fill::Default(_)) => {
             let Some(expr) = column.default() else {
                 return Ok(text);
             };
-            let value = scope(Place::Default).assigned(&parse_expr(expr)?, &column.ty)?;
+            let value =
+                scope(catalog, table, Place::Default).assigned(&parse_expr(expr)?, &column.ty)?;
             if value != "null" {
                 let _ = write!(text, " default ({value})");
             }
         }
         Some(Fill::Computed(_)) => {
-            let value = computed(catalog, table, column)?.unwrap_or_default();
-            let _ = write!(text, " generated always as ({value}) stored");
+            if let Some(value) = generated(catalog, table, column)? {
+                let _ = write!(text, " generated always as ({value}) stored");
+            }
         }
         Some(Fill::Sequence { .. }) => {
             return Err(Refusal::only_postgres(format!(
@@ -106,25 +124,6 @@ pub fn column(catalog: &Catalog, table: &TableDef, column: &ColumnDef) -> Result
         }
     }
     Ok(text)
-}
-
-/// What computes a generated column.
-pub fn computed(
-    catalog: &Catalog,
-    table: &TableDef,
-    column: &ColumnDef,
-) -> Result<Option<String>, Refusal> {
-    let Some(Fill::Computed(expr)) = &column.fill else {
-        return Ok(None);
-    };
-    let scope = Scope {
-        catalog,
-        table: &table.name,
-        columns: &table.columns,
-        place: Place::Stored,
-        rows: None,
-    };
-    scope.assigned(&parse_expr(expr)?, &column.ty).map(Some)
 }
 
 fn constraint(

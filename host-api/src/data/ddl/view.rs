@@ -153,7 +153,7 @@ impl ViewColumn {
             has_default: false,
             default: None,
             generated_always: false,
-            computed: None,
+            generated: None,
             comment: self.comment.clone(),
             source: self.source.clone(),
         }

@@ -169,9 +169,17 @@ impl Planner<'_> {
         if let Some(ty) = known(name) {
             return Ok(CastType::Known(ty));
         }
-        if let Some(found) = self.scope.schema.enums.get(name) {
+        let (plain, array) = match name.strip_suffix("[]") {
+            Some(element) => (element, true),
+            None => (name, false),
+        };
+        if let Some(found) = self.scope.schema.enums.get(plain) {
             let found: &Arc<Enum> = found;
-            return Ok(CastType::Known(Type::Enum(found.clone())));
+            let ty = Type::Enum(found.clone());
+            return Ok(CastType::Known(match array {
+                true => Type::Array(Box::new(ty)),
+                false => ty,
+            }));
         }
         match self.scope.schema.engine {
             Engine::Postgres => Ok(CastType::Named(Name::of_catalog(name))),

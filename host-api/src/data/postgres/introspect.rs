@@ -212,7 +212,7 @@ fn table(raw: RawTable, enums: &Enums, lineage: &Lineage) -> Table {
             not_null: column.not_null,
             has_default: column.default,
             generated_always: column.generated,
-            computed: None,
+            generated: None,
             comment: column.comment,
         });
     }

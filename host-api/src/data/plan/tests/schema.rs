@@ -34,7 +34,7 @@ pub fn table(name: &str, columns: &[&str]) -> Table {
             has_default: false,
             default: None,
             generated_always: false,
-            computed: None,
+            generated: None,
             comment: None,
             source: source.map(|(table, column)| Source {
                 schema: "public".to_owned(),

@@ -450,7 +450,10 @@ impl<'a> Runner<'a> {
     }
 
     /// Does something of which nothing stays.
-    fn tried<T>(&self, work: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    pub(super) fn tried<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
         self.connection.execute(sql::SAVEPOINT, &[])?;
         let outcome = work();
         self.connection.execute(sql::UNDO, &[])?;
@@ -459,7 +462,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-const NOTHING: Returned<'static> = Returned {
+/// Of a write that is not answered.
+pub const NOTHING: Returned<'static> = Returned {
     rowid: false,
     outputs: None,
 };

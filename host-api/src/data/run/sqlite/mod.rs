@@ -2,6 +2,7 @@
 
 mod answer;
 mod broken;
+mod checks;
 mod guest;
 mod rules;
 mod sql;

@@ -1,40 +1,6 @@
 //! What PostgreSQL refuses and SQLite would do.
 
-use std::collections::HashSet;
-
-use crate::data::plan::ConflictPlan;
 use crate::data::{DataError, SqlFault, Table, Value};
-
-/// The values by which a row meets another; none when it meets nothing, as nulls do.
-pub fn conflict_key<'v>(
-    conflict: &ConflictPlan,
-    columns: &[usize],
-    values: &'v [Value],
-) -> Option<Vec<&'v Value>> {
-    let value = |wanted: &usize| {
-        let at = columns.iter().position(|column| column == wanted)?;
-        Some(&values[at]).filter(|value| **value != Value::Null)
-    };
-    conflict.on.iter().map(value).collect()
-}
-
-/// PostgreSQL updates a row once in a statement; row by row SQLite would do it again.
-pub fn only_once(
-    conflict: &ConflictPlan,
-    columns: &[usize],
-    values: &[Value],
-    met: &mut HashSet<String>,
-) -> Result<(), DataError> {
-    match conflict_key(conflict, columns, values) {
-        Some(key) if !met.insert(format!("{key:?}")) => {
-            let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
-            Err(SqlFault::new("21000", message)
-                .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
-                .into())
-        }
-        _ => Ok(()),
-    }
-}
 
 /// Whether a new row has null where SQLite would put a number of its own: an identity that is the whole
 /// primary key.

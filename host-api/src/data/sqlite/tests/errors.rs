@@ -33,7 +33,7 @@ fn table(
                 not_null: false,
                 has_default: *has_default,
                 generated_always: false,
-                computed: None,
+                generated: None,
                 comment: None,
             })
             .collect(),

@@ -67,18 +67,13 @@ impl<'a> Statement<'a> {
         which: Option<Which<'a>>,
     ) -> Result<(), DataError> {
         for (at, column) in target.table.columns.iter().enumerate() {
-            self.text.push_str(if at > 0 { ", " } else { "select " });
-            match &column.computed {
-                Some(text) => self.push(format_args!("({text})")),
-                None => {
-                    self.text.push_str("_t0.");
-                    name(&column.name, &mut self.text);
-                }
-            }
+            self.text
+                .push_str(if at > 0 { ", _t0." } else { "select _t0." });
+            name(&column.name, &mut self.text);
         }
-        self.text.push_str(" from (");
+        self.text.push_str(" from ");
         self.becoming(target, cells, which)?;
-        self.text.push_str(") as _t0");
+        self.text.push_str(" as _t0");
         Ok(())
     }
 

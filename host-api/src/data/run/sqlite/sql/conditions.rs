@@ -7,15 +7,32 @@ use serde_json::value::RawValue;
 use crate::data::plan::{Condition, Expr};
 use crate::data::query::{Is, Operator, Quantifier, Search, Test};
 use crate::data::run::has_operator;
-use crate::data::{DataError, SqlFault, Type, Value};
+use crate::data::{DataError, Kind, SqlFault, Type, Value};
 
 use super::{Statement, bare};
 
 impl<'a> Statement<'a> {
+    /// Appends `where` with a guard (what policies say, if anything) and conditions; the word for one
+    /// more.
+    pub(super) fn filter(
+        &mut self,
+        guard: &str,
+        conditions: Vec<&'a Condition>,
+    ) -> Result<&'static str, DataError> {
+        let mut word = " where ";
+        if !guard.is_empty() {
+            self.push(format_args!("{word}{guard}"));
+            word = " and ";
+        }
+        let more = if conditions.is_empty() { word } else { " and " };
+        self.all(conditions, word)?;
+        Ok(more)
+    }
+
     /// Appends conditions of which all must hold, the first behind `word`.
     pub(super) fn all(
         &mut self,
-        conditions: &'a [Condition],
+        conditions: impl IntoIterator<Item = &'a Condition>,
         word: &'static str,
     ) -> Result<(), DataError> {
         let mut word = word;
@@ -285,6 +302,41 @@ impl<'a> Statement<'a> {
         self.push(format_args!(", {kind}, {})", ty.form()));
         Ok(())
     }
+}
+
+/// Whether it can fail on a row. Comparing what is stored cannot.
+pub(super) fn fails(condition: &Condition) -> bool {
+    let stored = |expr: &Expr| match expr {
+        Expr::Column { table, column, .. } => {
+            table.kind == Kind::Table || table.columns[*column].source.is_some()
+        }
+        _ => false,
+    };
+    match condition {
+        Condition::Test { expr, test, .. } => match test {
+            Test::Compare(operator, ..) => !stored(expr) || calls(*operator),
+            Test::In(_) | Test::Is(_) => !stored(expr),
+            Test::Search(..) => true,
+        },
+        Condition::All(members) | Condition::Any(members) => members.iter().any(fails),
+        Condition::Not(member) => fails(member),
+        Condition::Same(..) => false,
+        Condition::Exists { node, .. } => node.conditions.iter().any(fails),
+    }
+}
+
+/// Whether SQLite has a function of ours for an operator.
+fn calls(operator: Operator) -> bool {
+    !matches!(
+        operator,
+        Operator::Eq
+            | Operator::Neq
+            | Operator::Gt
+            | Operator::Gte
+            | Operator::Lt
+            | Operator::Lte
+            | Operator::IsDistinct
+    )
 }
 
 /// The literal beside `operator`: a pattern is text whatever it is compared with.

@@ -18,6 +18,7 @@ use crate::data::sqlite_ffi::{ARGUMENTS_MAX, SQL_BYTES_MAX};
 use crate::data::types::write_json_string;
 use crate::data::{DataError, Enum, Kind, SqlFault, Table, Type, Value};
 
+use self::conditions::fails;
 use self::policies::{Rights, Visible};
 
 /// Operands of one `||` chain: SQLite takes expressions 1,000 deep and tables have up to 1,600 columns.
@@ -29,13 +30,20 @@ pub const UNDO: &str = "rollback to pumice_answer";
 pub const RELEASE: &str = "release pumice_answer";
 pub const EXPLAIN: &str = "explain query plan ";
 
+/// Ends a select of rows that are there for who asks. Only then they are asked what may fail, or the
+/// refusal would tell of rows that are hidden: SQLite makes one select of two, asks first what an index
+/// answers and subqueries last, and puts values for columns that are to be equal to them; never around a
+/// limit.
+const APART: &str = " limit -1)";
+
 /// A statement being written.
 pub struct Statement<'a> {
     rights: Rights<'a>,
     pub text: String,
     pub args: Vec<Value>,
-    /// Whether the plan's `_t0` is a view and the statement's the table below: a write through a view.
-    through: bool,
+    /// A view and the table below it, through which is written: the plan's `_t0` is the view, the
+    /// statement's the table.
+    through: Option<(&'a Table, &'a Table)>,
     /// Where `returning` begins.
     returning: Option<usize>,
 }
@@ -49,7 +57,7 @@ impl<'a> Statement<'a> {
             rights,
             text: String::with_capacity(256),
             args: Vec::new(),
-            through: false,
+            through: None,
             returning: None,
         }
     }
@@ -156,27 +164,39 @@ impl<'a> Statement<'a> {
             }
             Source::Computed { .. } | Source::Called(_) => return Err(only_postgres()),
         }
-        let mut word = " from ";
-        for (table, alias) in tables.iter().flatten() {
-            self.text.push_str(word);
+        let mut guard = String::new();
+        for (table, alias) in tables.into_iter().flatten() {
+            self.visible(table, alias, Command::Select, &mut guard)?;
+        }
+        let views = |(table, _): &(&Table, u32)| matches!(table.kind, Kind::View(_));
+        let hides =
+            !guard.is_empty() || (self.rights.binds() && tables.iter().flatten().any(views));
+        let (last, first): (Vec<_>, Vec<_>) = node.conditions.iter().partition(|c| fails(c));
+        let apart = hides && !last.is_empty();
+        self.text.push_str(" from ");
+        if apart {
+            self.push(format_args!("(select _t{}.* from ", node.alias));
+        }
+        for (at, (table, alias)) in tables.into_iter().flatten().enumerate() {
+            self.text.push_str(if at > 0 { ", " } else { "" });
             self.rights.source(table, &mut self.text)?;
             self.push(format_args!(" as _t{alias}"));
-            word = ", ";
         }
-        let mut word = " where ";
-        for (table, alias) in tables.into_iter().flatten() {
-            self.visible(table, alias, Command::Select, &mut word)?;
+        let mut word = self.filter(&guard, first)?;
+        if apart {
+            self.push(format_args!("{APART} as _t{}", node.alias));
+            word = " where ";
         }
-        self.all(&node.conditions, word)
+        self.all(last, word)
     }
 
-    /// Appends what policies say of the rows that `command` reaches, behind `word`.
+    /// Adds to `guard` what policies say of the rows that `command` reaches.
     fn visible(
-        &mut self,
+        &self,
         table: &'a Table,
         alias: u32,
         command: Command,
-        word: &mut &'static str,
+        guard: &mut String,
     ) -> Result<(), DataError> {
         if !self.rights.bound(table) {
             return Ok(());
@@ -186,9 +206,8 @@ impl<'a> Statement<'a> {
             Visible::Nothing => "false".to_owned(),
             Visible::When(condition) => condition,
         };
-        self.text.push_str(word);
-        self.text.push_str(&condition);
-        *word = " and ";
+        guard.push_str(if guard.is_empty() { "" } else { " and " });
+        guard.push_str(&condition);
         Ok(())
     }
 
@@ -255,9 +274,26 @@ impl<'a> Statement<'a> {
                 table,
                 column,
             } => {
-                self.push(format_args!("_t{alias}."));
-                self.column(*alias, table, *column);
-                Ok(Cow::Borrowed(&table.columns[*column].ty))
+                let column = &table.columns[*column];
+                match (self.through, &column.source) {
+                    (Some(_), Some(source)) if *alias == 0 => {
+                        self.text.push_str("_t0.");
+                        quote_name(&source.column, &mut self.text);
+                    }
+                    // What the view makes of the row.
+                    (Some((view, below)), None) if *alias == 0 => {
+                        self.text.push_str("(select _v.");
+                        name(&column.name, &mut self.text);
+                        let mut shown = String::new();
+                        self.shown(below, view, &mut shown)?;
+                        self.push(format_args!("{shown})"));
+                    }
+                    _ => {
+                        self.push(format_args!("_t{alias}."));
+                        name(&column.name, &mut self.text);
+                    }
+                }
+                Ok(Cow::Borrowed(&column.ty))
             }
             Expr::Path { of, steps } => self.path(of, steps),
             Expr::Cast {
@@ -276,7 +312,7 @@ impl<'a> Statement<'a> {
                 if *from != *to {
                     self.text.insert_str(start, "pumice_cast(");
                     self.push(format_args!(", {}, ", from.form()));
-                    quote(&to.to_string(), &mut self.text);
+                    quote(&target(to), &mut self.text);
                     self.text.push(')');
                 }
                 Ok(Cow::Borrowed(to))
@@ -302,17 +338,6 @@ impl<'a> Statement<'a> {
                 self.array(node, |statement| statement.json(output))
             }
             Expr::Named { .. } | Expr::Everything { .. } => Err(only_postgres()),
-        }
-    }
-
-    /// The name of a column; that of the table below where a view is written through.
-    fn column(&mut self, alias: u32, table: &Table, column: usize) {
-        let column = &table.columns[column];
-        match &column.source {
-            Some(source) if self.through && alias == 0 => {
-                quote_name(&source.column, &mut self.text);
-            }
-            _ => name(&column.name, &mut self.text),
         }
     }
 
@@ -541,6 +566,15 @@ fn quote_name(name: &str, text: &mut String) {
         text.push_str(part);
     }
     text.push('"');
+}
+
+/// A type as `pumice_cast` reads it: an enum with its labels.
+fn target(ty: &Type) -> String {
+    match ty {
+        Type::Array(element) => target(element) + "[]",
+        Type::Enum(of) => serde_json::json!({ "name": of.name, "labels": of.labels }).to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// A type as messages about operators name it: without length and scale.

@@ -3,6 +3,7 @@
 //! Pure. PostgreSQL has this built in (`src/backend/rewrite/rowsecurity.c` of version 15); here the
 //! same rules make conditions. Values come from functions such as `auth.uid()`, never from a request.
 
+use super::APART;
 use crate::Role;
 use crate::data::schema::{Columns, Command, PUBLIC, Piece, Policy, Template, View};
 use crate::data::sqlite::errors::Sight;
@@ -15,7 +16,9 @@ const ROW: &str = "_t";
 #[derive(Clone, Copy)]
 pub struct Rights<'a> {
     schema: &'a Schema,
-    /// None for who is bound by nothing: `service_role`, the owner of a view.
+    /// Who calls; none for `service_role`, which is bound by nothing.
+    caller: Option<&'a str>,
+    /// With whose rights relations are read: the caller's, or none inside of a view that has its owner's.
     role: Option<&'a str>,
 }
 
@@ -65,20 +68,50 @@ impl Check {
 
 impl<'a> Rights<'a> {
     pub fn new(schema: &'a Schema, context: &'a Context) -> Rights<'a> {
-        let role = (context.role != Role::ServiceRole).then(|| context.role.as_str());
-        Rights { schema, role }
+        let caller = (context.role != Role::ServiceRole).then(|| context.role.as_str());
+        Rights {
+            schema,
+            caller,
+            role: caller,
+        }
     }
 
-    /// Who writes through a view: its caller, or its owner, whom nothing binds.
-    pub fn through(&self, view: &View) -> Rights<'a> {
+    /// With whose rights a view reads: its caller's, whatever view is around it, or its owner's, whom
+    /// nothing binds.
+    fn inside(&self, view: &View) -> Rights<'a> {
         Rights {
-            role: self.role.filter(|_| view.invoker),
+            role: self.caller.filter(|_| view.invoker),
             ..*self
         }
     }
 
+    /// Who writes the table below a view: its caller when this view or one that it reads says so.
+    pub fn through(&self, view: &View) -> Rights<'a> {
+        Rights {
+            role: self.caller.filter(|_| self.asks_caller(view)),
+            ..*self
+        }
+    }
+
+    fn asks_caller(&self, view: &View) -> bool {
+        let pieces = view.definition.iter().flat_map(|template| &template.0);
+        view.invoker
+            || pieces.into_iter().any(|piece| match piece {
+                Piece::Text(_) => false,
+                Piece::Relation(name) => match self.schema.table(name).map(|table| &table.kind) {
+                    Some(Kind::View(inner)) => self.asks_caller(inner),
+                    _ => false,
+                },
+            })
+    }
+
     pub fn schema(&self) -> &'a Schema {
         self.schema
+    }
+
+    /// Whether anything is said at all about who calls.
+    pub fn binds(&self) -> bool {
+        self.caller.is_some()
     }
 
     /// Whether policies say anything about `table`.
@@ -117,6 +150,11 @@ impl<'a> Rights<'a> {
             within,
         )?;
         let within = here.as_ref().or(within);
+        let always =
+            |policy: &&Policy| policy.permissive && policy.using.as_ref().is_some_and(is_true);
+        if applying.iter().any(always) && applying.iter().all(|policy| policy.permissive) {
+            return Ok(Visible::All);
+        }
         let mut text = String::new();
         for policy in applying.iter().filter(|policy| policy.permissive) {
             text.push_str(if text.is_empty() { "((" } else { ") or (" });
@@ -215,7 +253,7 @@ impl<'a> Rights<'a> {
                     )));
                 };
                 text.push('(');
-                self.through(view).template(definition, ROW, text, within)?;
+                self.inside(view).template(definition, ROW, text, within)?;
                 text.push(')');
             }
         }
@@ -298,6 +336,7 @@ impl<'a> Rights<'a> {
         text: &mut String,
         within: Option<&Within<'_>>,
     ) -> Result<(), DataError> {
+        let apart = self.binds() && fails(template);
         for piece in &template.0 {
             match piece {
                 Piece::Text(piece) => retarget(piece, alias, text),
@@ -307,32 +346,38 @@ impl<'a> Rights<'a> {
                         return Err(DataError::sql("42P01", message));
                     };
                     self.may_read(table, template)?;
-                    self.relation(table, text, within)?;
+                    self.relation(table, text, within, apart)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A relation in a `from`, with only the rows that the role sees.
+    /// A relation in a `from`, with only the rows that the role sees; `apart` from what the text around it
+    /// asks of them.
     fn relation(
         &self,
         table: &Table,
         text: &mut String,
         within: Option<&Within<'_>>,
+        apart: bool,
     ) -> Result<(), DataError> {
         let visible = self.visible_within(table, ROW, Command::Select, within)?;
-        if visible == Visible::All {
+        if visible == Visible::All && !(apart && table.kind != Kind::Table) {
             return self.source_within(table, text, within);
         }
         text.push_str("(select * from ");
         self.source_within(table, text, within)?;
-        text.push_str(" as _t where ");
+        text.push_str(" as _t");
         match visible {
-            Visible::When(condition) => text.push_str(&condition),
-            Visible::Nothing | Visible::All => text.push_str("false"),
+            Visible::When(condition) => {
+                text.push_str(" where ");
+                text.push_str(&condition);
+            }
+            Visible::Nothing => text.push_str(" where false"),
+            Visible::All => {}
         }
-        text.push(')');
+        text.push_str(if apart { APART } else { ")" });
         Ok(())
     }
 
@@ -384,6 +429,50 @@ fn enter<'w, 't>(
         each = within.outer;
     }
     Ok(Some(Within { table: name, outer }))
+}
+
+/// `using (true)`.
+fn is_true(template: &Template) -> bool {
+    matches!(&template.0[..], [Piece::Text(text)] if text == "1")
+}
+
+/// Whether a template calls functions that can fail on a row: all but some.
+fn fails(template: &Template) -> bool {
+    const NEVER: [&str; 16] = [
+        "coalesce",
+        "count",
+        "gen_random_uuid",
+        "length",
+        "max",
+        "min",
+        "now",
+        "nullif",
+        "pumice_claims",
+        "pumice_email",
+        "pumice_lower",
+        "pumice_role",
+        "pumice_uid",
+        "pumice_upper",
+        "substr",
+        "trim",
+    ];
+    let calls = |text: &str| {
+        text.match_indices('(').any(|(at, _)| {
+            let word = text[..at]
+                .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default();
+            // A claim is the same for every row.
+            let inside = &text[at + 1..];
+            let inside = inside.strip_prefix("pumice_cast(").unwrap_or(inside);
+            let claim = inside.starts_with("pumice_claims()");
+            !word.is_empty() && !claim && !NEVER.contains(&word)
+        })
+    };
+    template
+        .0
+        .iter()
+        .any(|piece| matches!(piece, Piece::Text(text) if calls(text)))
 }
 
 fn denied(table: &Table) -> DataError {

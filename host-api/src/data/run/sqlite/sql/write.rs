@@ -4,8 +4,9 @@ use crate::data::plan::{Condition, ConflictPlan, Expr, Node, Output};
 use crate::data::schema::{Command, View};
 use crate::data::{DataError, Kind, SqlFault, Table, Value};
 
+use super::conditions::fails;
 use super::policies::{Check, Rights};
-use super::{Statement, Types, name, quote_name};
+use super::{APART, Statement, Types, name, quote_name};
 
 /// The default of column ?2 of table ?1, as SQLite text.
 pub const DEFAULT: &str = "select dflt_value from pragma_table_info(?1) where name = ?2";
@@ -89,6 +90,11 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The view that is written through, and the table below.
+    fn through(&self) -> Option<(&'a Table, &'a Table)> {
+        self.view.map(|(view, _)| (view, self.table))
+    }
+
     /// The column of the table for one of the relation that the plan speaks of.
     ///
     /// # Errors
@@ -137,17 +143,17 @@ pub fn rowid(table: &Table) -> Result<&'static str, DataError> {
 }
 
 impl<'a> Statement<'a> {
-    /// One row whose values are bound in order. `on` has what a row that meets another is set to
-    /// beside them.
+    /// One row whose values are bound in order. A row that meets another is merged into it, with the given
+    /// defaults beside its values, or else left out; always left out unless the last says so.
     pub fn insert(
         &mut self,
         target: Target<'a>,
         columns: &[usize],
-        conflict: Option<(&ConflictPlan, &[(usize, String)])>,
+        conflict: Option<(&ConflictPlan, &[(usize, String)], bool)>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
         let table = target.table;
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("insert into ");
         name(&table.name, &mut self.text);
         // SQLite knows no conflict clause for a row of defaults.
@@ -164,11 +170,11 @@ impl<'a> Statement<'a> {
             }
             self.text.push(')');
         }
-        if let Some((conflict, defaults)) = conflict.filter(|_| !all_default) {
+        if let Some((conflict, defaults, merge)) = conflict.filter(|_| !all_default) {
             self.text.push_str(" on conflict (");
             self.names(table, &conflict.on);
             self.text.push_str(") do ");
-            if conflict.merge {
+            if conflict.merge && merge {
                 let mut word = "update set ";
                 for column in columns {
                     self.text.push_str(word);
@@ -198,7 +204,7 @@ impl<'a> Statement<'a> {
         which: Which<'a>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("update ");
         name(&target.table.name, &mut self.text);
         self.text.push_str(" as _t0 set ");
@@ -221,7 +227,7 @@ impl<'a> Statement<'a> {
         which: Which<'a>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("delete from ");
         name(&target.table.name, &mut self.text);
         self.text.push_str(" as _t0");
@@ -265,7 +271,7 @@ impl<'a> Statement<'a> {
         node: &'a Node,
         rows: String,
     ) -> Result<Types<'a>, DataError> {
-        self.through = target.view.is_some();
+        self.through = target.through();
         self.text.push_str("select ");
         let types = self.outputs(&node.outputs)?;
         self.text.push_str(" from json_each(");
@@ -318,15 +324,36 @@ impl<'a> Statement<'a> {
         which: Option<Which<'a>>,
         check: &Check,
     ) -> Result<(), DataError> {
-        self.text.push_str("select 1 from (");
+        self.text.push_str("select 1 from ");
         self.becoming(target, cells, which)?;
-        self.text.push_str(") as _t0 where ");
+        self.text.push_str(" as _t0 where ");
         self.not_met(check);
         Ok(())
     }
 
-    /// The rows of `which` once they have these cells, or a new one; what is computed of others stays
-    /// as it was.
+    /// The rowid of the row that a new row of these cells meets by `key`.
+    pub fn met(
+        &mut self,
+        target: Target<'a>,
+        cells: Vec<(usize, Cell)>,
+        key: &[usize],
+    ) -> Result<(), DataError> {
+        self.push(format_args!("select _t0.{} from ", rowid(target.table)?));
+        name(&target.table.name, &mut self.text);
+        self.text.push_str(" as _t0, ");
+        self.becoming(target, cells, None)?;
+        self.text.push_str(" as _n");
+        let mut word = " where ";
+        for column in key {
+            let column = &target.table.columns[*column].name;
+            self.push(format_args!("{word}_t0.{column} = _n.{column}"));
+            word = " and ";
+        }
+        Ok(())
+    }
+
+    /// A relation: the rows of `which` once they have these cells, or a new one. Generated columns are
+    /// made of the others.
     pub(super) fn becoming(
         &mut self,
         target: Target<'a>,
@@ -338,8 +365,18 @@ impl<'a> Statement<'a> {
         for (column, cell) in cells {
             new[column] = Some(cell);
         }
-        self.text.push_str("select ");
-        for (at, (column, cell)) in table.columns.iter().zip(new).enumerate() {
+        self.text.push_str("(select *");
+        for column in &table.columns {
+            if let Some(generated) = &column.generated {
+                self.push(format_args!(", ({generated})"));
+                self.collation(&column.ty);
+                self.push(format_args!(" as {}", column.name));
+            }
+        }
+        self.text.push_str(" from (select ");
+        let given = table.columns.iter().zip(new);
+        let given = given.filter(|(column, _)| column.generated.is_none());
+        for (at, (column, cell)) in given.enumerate() {
             self.text.push_str(if at > 0 { ", " } else { "" });
             match cell {
                 Some(Cell::Value(value)) => self.bind(value),
@@ -360,6 +397,7 @@ impl<'a> Statement<'a> {
             self.text.push_str(" as _t0");
             self.which(target, which)?;
         }
+        self.text.push_str("))");
         Ok(())
     }
 
@@ -380,19 +418,38 @@ impl<'a> Statement<'a> {
     fn which(&mut self, target: Target<'a>, which: Which<'a>) -> Result<(), DataError> {
         match which {
             Which::Conditions(conditions, reach) => {
-                let mut word = " where ";
+                let mut guard = String::new();
                 if reach.reads {
-                    self.visible_as(target, Command::Select, &mut word)?;
+                    self.visible_as(target, Command::Select, &mut guard)?;
                 }
                 if reach.command != Command::Select {
-                    self.visible_as(target, reach.command, &mut word)?;
+                    self.visible_as(target, reach.command, &mut guard)?;
                 }
                 if let Some((view, _)) = target.view {
-                    self.shown(target.table, view, word)?;
-                    word = " and ";
+                    guard.push_str(if guard.is_empty() { "" } else { " and " });
+                    guard.push_str("exists (select 1");
+                    self.shown(target.table, view, &mut guard)?;
+                    guard.push(')');
                 }
-                self.through = target.view.is_some();
-                self.all(conditions, word)
+                self.through = target.through();
+                let (last, first): (Vec<_>, Vec<_>) = conditions.iter().partition(|c| fails(c));
+                let apart = !guard.is_empty() && !last.is_empty();
+                if apart {
+                    let rowid = rowid(target.table)?;
+                    self.push(format_args!(
+                        " where _t0.{rowid} in (select _t0.{rowid} from (select _t0.{rowid} as {rowid}, _t0.* from "
+                    ));
+                    name(&target.table.name, &mut self.text);
+                    self.text.push_str(" as _t0");
+                }
+                let mut word = self.filter(&guard, first)?;
+                if apart {
+                    self.push(format_args!("{APART} as _t0"));
+                    word = " where ";
+                }
+                self.all(last, word)?;
+                self.text.push_str(if apart { ")" } else { "" });
+                Ok(())
             }
             Which::Rowids(rows) => {
                 let rowid = rowid(target.table)?;
@@ -404,10 +461,11 @@ impl<'a> Statement<'a> {
                 Ok(())
             }
             Which::Key(columns, values, command) => {
-                let mut word = " where ";
+                let mut guard = String::new();
                 if let Some(command) = command {
-                    self.visible_as(target, command, &mut word)?;
+                    self.visible_as(target, command, &mut guard)?;
                 }
+                let mut word = self.filter(&guard, Vec::new())?;
                 for (column, value) in columns.iter().zip(values) {
                     self.text.push_str(word);
                     self.text.push_str("_t0.");
@@ -426,20 +484,20 @@ impl<'a> Statement<'a> {
         &mut self,
         target: Target<'a>,
         command: Command,
-        word: &mut &'static str,
+        guard: &mut String,
     ) -> Result<(), DataError> {
         let rights = std::mem::replace(&mut self.rights, target.rights);
-        let outcome = self.visible(target.table, 0, command, word);
+        let outcome = self.visible(target.table, 0, command, guard);
         self.rights = rights;
         outcome
     }
 
-    /// Only rows of `table` that `view` shows: those with a key that it shows.
-    fn shown(
-        &mut self,
-        table: &'a Table,
-        view: &'a Table,
-        word: &'static str,
+    /// From `from`: what `view` shows, as `_v`, of the row `_t0` of its table. It is found by its key.
+    pub(super) fn shown(
+        &self,
+        table: &Table,
+        view: &Table,
+        text: &mut String,
     ) -> Result<(), DataError> {
         let key = table.primary_key.as_ref().and_then(|key| {
             key.columns
@@ -465,22 +523,21 @@ impl<'a> Statement<'a> {
             .details("On SQLite a view that does not show the primary key of its table cannot be changed.")
             .into());
         };
-        self.text.push_str(word);
-        self.text.push_str("exists (select 1 from ");
-        self.rights.source(view, &mut self.text)?;
-        self.text.push_str(" as _v where ");
+        text.push_str(" from ");
+        self.rights.source(view, text)?;
+        text.push_str(" as _v where ");
         for (at, (below, column)) in key.into_iter().enumerate() {
-            self.text.push_str(if at > 0 { " and _v." } else { "_v." });
-            name(&column.name, &mut self.text);
-            self.text.push_str(" = _t0.");
-            quote_name(below, &mut self.text);
+            text.push_str(if at > 0 { " and _v." } else { "_v." });
+            name(&column.name, text);
+            text.push_str(" = _t0.");
+            quote_name(below, text);
         }
-        self.text.push(')');
         Ok(())
     }
 
     /// `returning`. SQLite knows no alias of the table here.
     fn returned(&mut self, table: &'a Table, returned: Returned<'a>) -> Result<(), DataError> {
+        let more = || DataError::Internal("an answer of more than columns".into());
         let mut word = " returning ";
         self.returning = Some(self.text.len());
         if returned.rowid {
@@ -492,12 +549,15 @@ impl<'a> Statement<'a> {
             self.text.push_str(word);
             word = ", ";
             match &output.expr {
-                Expr::Column {
-                    alias,
-                    table,
-                    column,
-                } => self.column(*alias, table, *column),
-                _ => return Err(DataError::Internal("an answer of more than columns".into())),
+                Expr::Column { table, column, .. } => {
+                    let column = &table.columns[*column];
+                    match (self.through, &column.source) {
+                        (None, _) => name(&column.name, &mut self.text),
+                        (_, Some(source)) => quote_name(&source.column, &mut self.text),
+                        (_, None) => return Err(more()),
+                    }
+                }
+                _ => return Err(more()),
             }
         }
         if returned.outputs.is_some_and(<[Output]>::is_empty) && !returned.rowid {

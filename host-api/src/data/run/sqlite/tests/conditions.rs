@@ -465,6 +465,7 @@ fn places_in_json_and_casts() {
             })
             .collect(),
     };
+    let mood = || Type::Enum(db.schema.enums["mood"].clone());
     let cast = |of: Expr, to: Type| Expr::Cast {
         of: Box::new(of),
         to: CastType::Known(to),
@@ -484,6 +485,23 @@ fn places_in_json_and_casts() {
         (
             cast(db.col(0, "v", "word"), Type::Integer),
             "22P02 invalid input syntax for type integer: \"Abc\"",
+        ),
+        (cast(db.col(0, "v", "feeling"), Type::Text), "\"happy\""),
+        (
+            cast(cast(db.col(0, "v", "feeling"), Type::Text), mood()),
+            "\"happy\"",
+        ),
+        (
+            cast(db.col(0, "v", "word"), mood()),
+            "22P02 invalid input value for enum mood: \"Abc\"",
+        ),
+        (
+            cast(path("b", &["none"], true), Type::Array(Box::new(mood()))),
+            "null",
+        ),
+        (
+            cast(db.col(0, "v", "words"), Type::Array(Box::new(mood()))),
+            "22P02 invalid input value for enum mood: \"a b\"",
         ),
     ] {
         let mut one = node(

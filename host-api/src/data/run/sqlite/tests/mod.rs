@@ -4,6 +4,7 @@ mod broken;
 mod conditions;
 mod policies;
 mod reads;
+mod upserts;
 mod writes;
 
 use std::sync::Arc;

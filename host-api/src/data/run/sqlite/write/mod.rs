@@ -13,16 +13,17 @@ use crate::data::plan::{
     Answering, Cells, Condition, ConflictPlan, DeletePlan, Expr, InsertPlan, Node, UpdatePlan,
 };
 use crate::data::query::Rows;
+use crate::data::run::twice;
 use crate::data::schema::{Columns, Command, Privileges};
+use crate::data::sqlite::errors::is_unique;
 use crate::data::sqlite_ffi::Row;
-use crate::data::{DataError, Table, Type, Value, ValueRef};
+use crate::data::{DataError, Kind, Table, Type, Value, ValueRef};
 
 use super::Runner;
 use super::answer::Answer;
-use super::broken::Attempt;
-use super::rules::{conflict_key, generated, null_number, only_once};
+use super::broken::{Attempt, NOTHING};
+use super::rules::{generated, null_number};
 use super::sql::Statement;
-use super::sql::policies::Check;
 use super::sql::write::{Cell, Reach, Returned, Target, Which};
 
 /// An answer, and how many rows were written.
@@ -112,13 +113,13 @@ impl<'a> Runner<'a> {
         let target = Target::of(self.rights, &plan.table)?;
         let table = target.table;
         let bound = target.rights.bound(table);
-        let mut written = Written::new(target, &plan.answer, bound);
         let conflict = plan
             .conflict
             .as_ref()
             .map(|conflict| below(target, conflict));
         let conflict = conflict.transpose()?;
         let merge = conflict.as_ref().filter(|conflict| conflict.merge);
+        let mut written = Written::new(target, &plan.answer, bound || merge.is_some());
         let reads = conflict.is_some() || plan.answer.node.is_some();
         let checks = match bound {
             true => self.checks(target, Command::Insert, reads)?,
@@ -146,13 +147,14 @@ impl<'a> Runner<'a> {
             self.may_write(target, &columns, |privileges| &privileges.insert)?;
             let mut defaults = Vec::new();
             if merge.is_some() {
+                self.may_write(target, &columns, |privileges| &privileges.update)?;
                 for (column, _) in group[0].iter().filter(|cell| cell.1.is_none()) {
                     let column = target.column(*column)?;
                     defaults.push((column, self.default(table, column)?));
                 }
             }
             let mut statement = Statement::new(self.rights);
-            let on = conflict.as_ref().map(|c| (c, defaults.as_slice()));
+            let on = conflict.as_ref().map(|c| (c, defaults.as_slice(), !bound));
             statement.insert(target, &columns, on, written.returned())?;
             if let Some(how) = plan.answer.preferences.explain {
                 statement.args = columns.iter().map(|_| Value::Null).collect();
@@ -179,20 +181,34 @@ impl<'a> Runner<'a> {
                 }
                 let mut existing = None;
                 if let Some(conflict) = merge {
-                    only_once(conflict, &columns, &args, &mut met)?;
                     existing = self.existing(target, conflict, &columns, &args)?;
+                    if existing.is_some_and(|rowid| met.contains(&rowid)) {
+                        return Err(twice());
+                    }
                     if let (true, Some(rowid)) = (bound, existing) {
+                        self.sendable(target, &columns, &args)?;
                         self.mergeable(target, rowid)?;
                     }
                 }
-                statement.args = args;
                 let before = written.count;
-                let attempt = Attempt::Insert {
-                    columns: &columns,
-                    met: existing.map(|rowid| (rowid, &defaults[..])),
+                statement.args.clone_from(&args);
+                let outcome = match existing {
+                    Some(rowid) if bound => {
+                        let values = columns.iter().zip(&args);
+                        let values = values.map(|(at, value)| (*at, Cell::Value(value.clone())));
+                        let left = defaults.iter().cloned();
+                        let left = left.map(|(at, default)| (at, Cell::Default(default)));
+                        let cells: Vec<_> = values.chain(left).collect();
+                        self.merge(target, rowid, &cells, &mut written)
+                    }
+                    _ => {
+                        let attempt = Attempt::Insert {
+                            columns: &columns,
+                            met: existing.map(|rowid| (rowid, &defaults[..])),
+                        };
+                        self.change(&statement, &mut written, &attempt)
+                    }
                 };
-                let outcome = self.change(&statement, &mut written, &attempt);
-                let args = std::mem::take(&mut statement.args);
                 if let Err(error) = outcome {
                     if bound && is_constraint(&error) {
                         self.proposed(target, &columns, &args, &checks)?;
@@ -201,6 +217,13 @@ impl<'a> Runner<'a> {
                 }
                 let new = existing.is_none() && written.count > before;
                 inserted += u64::from(new);
+                if merge.is_some() {
+                    if written.count == before {
+                        return Err(unknown_row(table));
+                    }
+                    let rowids = written.rowids.iter().flatten();
+                    met.extend(rowids.last().copied());
+                }
                 if bound
                     && written.count > before
                     && let Some(rowid) = written.rowids.as_ref().and_then(|ids| ids.last())
@@ -219,6 +242,48 @@ impl<'a> Runner<'a> {
         let (mut rows, count) = written.finish(self, &plan.answer)?;
         rows.inserted = conflict.is_some().then_some(inserted);
         Ok((rows, count))
+    }
+
+    /// Whether the row that an upsert sent keeps to the constraints of its own, which PostgreSQL asks before
+    /// it looks which row it meets.
+    fn sendable(
+        &self,
+        target: Target<'_>,
+        columns: &[usize],
+        args: &[Value],
+    ) -> Result<(), DataError> {
+        let mut alone = Statement::new(self.rights);
+        alone.insert(target, columns, None, NOTHING)?;
+        alone.args = args.to_vec();
+        let done = self.tried(|| Ok(self.connection.execute(&alone.text, &alone.args)))?;
+        match done {
+            Err(error) if !is_unique(error.extended_code) => {
+                let attempt = Attempt::Insert { columns, met: None };
+                Err(self.refused(error, target, &attempt, &alone))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the very row that an upsert met and may change.
+    fn merge(
+        &self,
+        target: Target<'a>,
+        rowid: i64,
+        cells: &[(usize, Cell)],
+        written: &mut Written<'a>,
+    ) -> Result<(), DataError> {
+        let rows = json(&[rowid]);
+        let which = Which::Rowids(&rows);
+        let mut statement = Statement::new(self.rights);
+        statement.update(target, cells.to_vec(), which, written.returned())?;
+        let outcome = self.change(&statement, written, &Attempt::Update { cells, which });
+        if outcome.as_ref().is_err_and(is_constraint) {
+            for check in &self.checks(target, Command::Update, true)? {
+                self.would_meet(target, cells.to_vec(), Some(which), check)?;
+            }
+        }
+        outcome
     }
 
     pub(super) fn update(&self, plan: &'a UpdatePlan) -> Outcome {
@@ -308,12 +373,8 @@ impl<'a> Runner<'a> {
         let rows = json(rowids);
         written.read(self, node, rows.clone())?;
         let mut statement = Statement::new(self.rights);
-        let nothing = Returned {
-            rowid: false,
-            outputs: None,
-        };
         let which = Which::Rowids(&rows);
-        statement.delete(target, which, nothing)?;
+        statement.delete(target, which, NOTHING)?;
         let changes = self
             .connection
             .execute(&statement.text, &statement.args)
@@ -376,130 +437,6 @@ impl<'a> Runner<'a> {
         Ok(stored)
     }
 
-    /// What rows have to meet that `command` has written; with `reads` also those for being read.
-    fn checks(
-        &self,
-        target: Target<'_>,
-        command: Command,
-        reads: bool,
-    ) -> Result<Vec<Check>, DataError> {
-        let (table, rights) = (target.table, target.rights);
-        let mut checks = rights.checks(table, "_t0", command, false)?;
-        if reads {
-            checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
-        }
-        Ok(checks)
-    }
-
-    /// # Errors
-    /// 42501 when one of the rows does not meet a check.
-    fn meet(&self, target: Target<'_>, checks: &[Check], rowids: &[i64]) -> Result<(), DataError> {
-        self.meet_or(target, checks, rowids, false)
-    }
-
-    fn meet_or(
-        &self,
-        target: Target<'_>,
-        checks: &[Check],
-        rowids: &[i64],
-        using: bool,
-    ) -> Result<(), DataError> {
-        if rowids.is_empty() || checks.is_empty() {
-            return Ok(());
-        }
-        let rows = json(rowids);
-        for check in checks {
-            let mut statement = Statement::new(self.rights);
-            statement.breaks(target.table, check, rows.clone())?;
-            self.refuse(&statement, check, target.table, using)?;
-        }
-        Ok(())
-    }
-
-    fn refuse(
-        &self,
-        statement: &Statement<'_>,
-        check: &Check,
-        table: &Table,
-        using: bool,
-    ) -> Result<(), DataError> {
-        let mut broken = false;
-        self.each(statement, |_| {
-            broken = true;
-            Ok(())
-        })?;
-        match broken {
-            true => Err(check.error(table, using)),
-            false => Ok(()),
-        }
-    }
-
-    /// # Errors
-    /// 42501 when a row of these values and else of defaults would not meet a check.
-    fn proposed(
-        &self,
-        target: Target<'_>,
-        columns: &[usize],
-        values: &[Value],
-        checks: &[Check],
-    ) -> Result<(), DataError> {
-        for check in checks {
-            let cells = self.new_cells(target, columns, values)?;
-            self.would_meet(target, cells, None, check)?;
-        }
-        Ok(())
-    }
-
-    fn would_meet(
-        &self,
-        target: Target<'_>,
-        cells: Vec<(usize, Cell)>,
-        which: Option<Which<'_>>,
-        check: &Check,
-    ) -> Result<(), DataError> {
-        let mut statement = Statement::new(self.rights);
-        statement.would_break(target, cells, which, check)?;
-        self.refuse(&statement, check, target.table, false)
-    }
-
-    /// The rowid of the row that an upsert of these values meets.
-    fn existing(
-        &self,
-        target: Target<'_>,
-        conflict: &ConflictPlan,
-        columns: &[usize],
-        values: &[Value],
-    ) -> Result<Option<i64>, DataError> {
-        let Some(key) = conflict_key(conflict, columns, values) else {
-            return Ok(None);
-        };
-        let key: Vec<Value> = key.into_iter().cloned().collect();
-        self.rowid(target, Which::Key(&conflict.on, &key, None))
-    }
-
-    /// The rowid of the row that there is, if there is one.
-    fn rowid(&self, target: Target<'_>, which: Which<'_>) -> Result<Option<i64>, DataError> {
-        let mut statement = Statement::new(self.rights);
-        statement.rowids(target, which)?;
-        let mut found = None;
-        self.each(&statement, |row| {
-            if let ValueRef::Integer(rowid) = row.get(0) {
-                found = Some(rowid);
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
-    /// # Errors
-    /// 42501 when an upsert may not change the row it meets.
-    fn mergeable(&self, target: Target<'_>, rowid: i64) -> Result<(), DataError> {
-        let (table, rights) = (target.table, target.rights);
-        let mut checks = rights.checks(table, "_t0", Command::Update, true)?;
-        checks.extend(rights.checks(table, "_t0", Command::Select, true)?);
-        self.meet_or(target, &checks, &[rowid], true)
-    }
-
     /// Grants of a view's table: those of the view itself are checked while planning.
     fn may_write(
         &self,
@@ -527,7 +464,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Types of a node's outputs when `returning` can answer them: plain columns of every written row.
+/// Types of a node's outputs when `returning` can answer them: plain columns of every written row, those
+/// of a view as they are in its table.
 fn plain_types(node: &Node) -> Option<Vec<Cow<'_, Type>>> {
     let all = node.conditions.is_empty()
         && node.groups.is_none()
@@ -541,7 +479,11 @@ fn plain_types(node: &Node) -> Option<Vec<Cow<'_, Type>>> {
                 alias,
                 table,
                 column,
-            } if *alias == node.alias => types.push(Cow::Borrowed(&table.columns[*column].ty)),
+            } if *alias == node.alias
+                && (table.kind == Kind::Table || table.columns[*column].source.is_some()) =>
+            {
+                types.push(Cow::Borrowed(&table.columns[*column].ty));
+            }
             _ => return None,
         }
     }
@@ -561,8 +503,19 @@ fn below(target: Target<'_>, conflict: &ConflictPlan) -> Result<ConflictPlan, Da
     })
 }
 
+/// When a default is another one each time it is asked for.
+fn unknown_row(table: &Table) -> DataError {
+    let table = table.name.as_str();
+    DataError::sql(
+        "0A000",
+        format!(
+            "cannot tell which row of \"{table}\" an upsert meets whose key is left to its default"
+        ),
+    )
+}
+
 /// Rowids as a JSON array.
-fn json(rowids: &[i64]) -> String {
+pub(super) fn json(rowids: &[i64]) -> String {
     let mut text = String::with_capacity(2 + 8 * rowids.len());
     text.push('[');
     for (at, rowid) in rowids.iter().enumerate() {
