@@ -46,6 +46,8 @@ async fn a_table_and_the_official_client_in_ten_lines() {
     std::os::unix::fs::symlink(modules, folder.join("node_modules")).unwrap();
     let script = folder.join("todo.mjs");
     std::fs::write(&script, js).unwrap();
-    let printed = node_script(script.to_str().expect("it is text"), &[]).await;
+    // What Node.js has from version 22 on, and the client asks for.
+    let env = [("NODE_OPTIONS", "--experimental-websocket")];
+    let printed = node_script(script.to_str().expect("it is text"), &env).await;
     assert_eq!(printed.trim(), "[ { title: 'float' } ]");
 }
