@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::tables::ROWS;
 use super::wrk::{Kind, Work};
@@ -18,7 +19,9 @@ const KEY: &str = "bench";
 
 /// Its classes are made by their first rows.
 pub struct Parse {
+    // Dropped in this order: it runs in the folder.
     _process: Running,
+    _folder: TempDir,
     url: String,
 }
 
@@ -34,6 +37,7 @@ impl Parse {
         let (server, _) = postgres.url.rsplit_once('/').unwrap_or_default();
         let address = hello::free_address()?;
         let (host, port) = address.rsplit_once(':').unwrap_or_default();
+        let folder = bench.folder()?;
         let mut command = tied("node".as_ref());
         command
             .arg(package.join("node_modules/parse-server/bin/parse-server"))
@@ -53,7 +57,7 @@ impl Parse {
             .env("PARSE_SERVER_LOG_LEVEL", "error")
             .env("PARSE_SERVER_LOGS_FOLDER", "null")
             .env("NODE_ENV", "production")
-            .current_dir(bench.folder()?.path())
+            .current_dir(folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let mut process = Running::start(&mut command)?;
@@ -71,6 +75,7 @@ impl Parse {
         }
         Ok(Parse {
             _process: process,
+            _folder: folder,
             url,
         })
     }

@@ -84,6 +84,8 @@ fn command(length: Duration) -> Command {
     let mut wrk = Command::new("wrk");
     wrk.args(["-t1", "--latency"])
         .arg(format!("-c{CONNECTIONS}"))
+        // A slow answer is a figure, no failure.
+        .args(["--timeout", "60s"])
         .arg(format!("-d{}s", length.as_secs().max(1)));
     wrk
 }
