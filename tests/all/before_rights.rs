@@ -10,6 +10,7 @@ on_both_engines!(
     a_replacement_takes_its_writers_rights,
     the_key_has_to_be_readable,
     an_upsert_may_not_change_what_is_protected,
+    moments_are_read_in_the_requests_time_zone,
 );
 
 /// Everybody sees what is not hidden; `anon` changes what is its own.
@@ -201,4 +202,32 @@ async fn an_upsert_may_not_change_what_is_protected(engine: Engine) {
     upsert(json!([order(1, "anon", -5)]))
         .await
         .refused(400, "negative_total");
+}
+
+/// One o'clock in Tokyo is the day before in UTC.
+async fn moments_are_read_in_the_requests_time_zone(engine: Engine) {
+    let app = engine.app("zones").await;
+    app.tables("create table orders (at timestamptz primary key, total_cents bigint not null);")
+        .before(
+            guest!("before_reject_negative"),
+            "orders",
+            &["update", "delete"],
+        )
+        .await;
+    let [before, after] = ["2023-12-31T14:00:00+00:00", "2023-12-31T16:00:00+00:00"];
+    let rows = json!([{ "at": before, "total_cents": 1 }, { "at": after, "total_cents": 1 }]);
+    seed(&app, rows).await;
+    let gone = app
+        .rest("DELETE", "orders?at=lt.2024-01-01T00:00")
+        .header("prefer", "timezone=Asia/Tokyo")
+        .await;
+    assert_eq!(gone.status, 204, "{gone}");
+    let met = app
+        .rest("POST", "orders")
+        .header("prefer", "timezone=Asia/Tokyo, resolution=merge-duplicates")
+        .json(&json!({ "at": "2024-01-01T01:00", "total_cents": 7 }))
+        .await;
+    assert!(met.status < 300, "{met}");
+    let left = json!([{ "at": after, "total_cents": 7 }]);
+    assert_eq!(app.rows("orders").await, left);
 }

@@ -14,6 +14,7 @@ use super::run::{self, OldRow, Work};
 use super::schema::Command;
 use super::store::DataStore;
 use super::transaction::Transaction;
+use super::types::in_zone;
 use super::{
     Actor, DataError, Schema, TRANSACTION_MAX, TRIGGER_BATCH_ROWS, TRIGGER_ROWS_MAX, Table,
 };
@@ -151,7 +152,9 @@ impl DataStore {
             actor,
         };
         let asking = Asking {
+            schema,
             scope,
+            timezone: statement.preferences().timezone.as_deref(),
             actor,
             within,
             triggers,
@@ -168,12 +171,12 @@ impl DataStore {
                     ..plan.clone()
                 })
             }
-            Statement::Upsert(plan) => self.upserted(&asking, schema, plan).await?,
+            Statement::Upsert(plan) => self.upserted(&asking, plan).await?,
             Statement::Update(update) => {
                 let table = &update.table;
                 let conditions = &update.conditions;
                 let olds = self
-                    .old_rows(actor, within, schema, table, conditions, Command::Update)
+                    .old_rows(&asking, table, conditions, Command::Update)
                     .await?;
                 let changes = olds.into_iter().map(|old| (old, update.cells.clone()));
                 let rows = asking.updated(table, changes.collect()).await?;
@@ -188,7 +191,7 @@ impl DataStore {
                 let table = &delete.table;
                 let conditions = &delete.conditions;
                 let olds = self
-                    .old_rows(actor, within, schema, table, conditions, Command::Delete)
+                    .old_rows(&asking, table, conditions, Command::Delete)
                     .await?;
                 Work::DeleteRows {
                     table: table.clone(),
@@ -204,17 +207,14 @@ impl DataStore {
     }
 
     /// An upsert is inserts and updates, each judged as what it is.
-    async fn upserted(
-        &self,
-        asking: &Asking<'_>,
-        schema: &Arc<Schema>,
-        plan: &InsertPlan,
-    ) -> Result<Work, DataError> {
+    async fn upserted(&self, asking: &Asking<'_>, plan: &InsertPlan) -> Result<Work, DataError> {
         let (table, conflict) = match &plan.conflict {
             Some(conflict) => (&plan.table, &conflict.on),
             None => return Ok(Work::Insert(plan.clone())),
         };
         few(&plan.rows)?;
+        let canonical =
+            |key: &[&RawValue]| in_zone(asking.timezone, || canonical(table, conflict, key));
         let keys: Vec<Option<Vec<&RawValue>>> = plan
             .rows
             .iter()
@@ -224,14 +224,13 @@ impl DataStore {
         let given: Vec<&Vec<&RawValue>> = keys.iter().flatten().collect();
         for given in given.chunks(KEYS_MAX) {
             let there = any_key(table, conflict, given);
-            let (actor, within) = (asking.actor, asking.within);
             let found = self
-                .old_rows(actor, within, schema, table, &[there], Command::Select)
+                .old_rows(asking, table, &[there], Command::Select)
                 .await?;
             for old in found {
                 let cells = plan::replacement(table, &old.json)?;
                 if let Some(key) = key_cells(&cells, conflict) {
-                    olds.insert(canonical(table, conflict, &key), old);
+                    olds.insert(canonical(&key), old);
                 }
             }
         }
@@ -240,7 +239,7 @@ impl DataStore {
         let mut updates = Vec::new();
         let mut kinds = Vec::with_capacity(plan.rows.len());
         for (row, key) in plan.rows.iter().zip(&keys) {
-            let key = key.as_ref().map(|key| canonical(table, conflict, key));
+            let key = key.as_ref().map(|key| canonical(key));
             if let Some(key) = &key
                 && !met.insert(key.clone())
             {
@@ -300,9 +299,7 @@ impl DataStore {
     /// The rows that a statement would change, as they are now.
     async fn old_rows(
         &self,
-        actor: &Actor,
-        within: Option<&Transaction>,
-        schema: &Arc<Schema>,
+        asking: &Asking<'_>,
         table: &Arc<Table>,
         conditions: &[Condition],
         command: Command,
@@ -311,9 +308,12 @@ impl DataStore {
             table: table.clone(),
             conditions: conditions.to_vec(),
             command,
+            timezone: asking.timezone.map(str::to_owned),
             rows_max: TRIGGER_ROWS_MAX,
         };
-        self.read_old(actor, within, schema.clone(), asked).await
+        let schema = asking.schema.clone();
+        self.read_old(asking.actor, asking.within, schema, asked)
+            .await
     }
 }
 
@@ -327,7 +327,10 @@ fn few(rows: &[Cells]) -> Result<(), DataError> {
 
 /// Who is asked, and on whose behalf.
 struct Asking<'a> {
+    schema: &'a Arc<Schema>,
     scope: Scope<'a>,
+    /// Of the request.
+    timezone: Option<&'a str>,
     actor: &'a Actor,
     within: Option<&'a Transaction>,
     triggers: &'a Triggers,

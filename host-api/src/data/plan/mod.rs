@@ -239,11 +239,14 @@ pub enum Arguments {
 
 impl Answering {
     /// For one of several pieces of work whose answers are put together: what counts for all of them is
-    /// seen to there.
+    /// seen to there, but for the zone in which each reads and shows moments.
     pub(super) fn part(&self) -> Answering {
         Answering {
             node: self.node.clone(),
-            preferences: Preferences::default(),
+            preferences: Preferences {
+                timezone: self.preferences.timezone.clone(),
+                ..Preferences::default()
+            },
         }
     }
 }

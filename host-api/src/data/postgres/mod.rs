@@ -88,16 +88,6 @@ pub struct Surroundings {
     pub timezone: Option<String>,
 }
 
-impl Surroundings {
-    #[must_use]
-    pub fn without_timezone(self) -> Surroundings {
-        Surroundings {
-            timezone: None,
-            ..self
-        }
-    }
-}
-
 impl Begin {
     /// For one read.
     pub fn read() -> Begin {

@@ -61,6 +61,8 @@ pub struct Asked {
     /// On the table as `_t0`.
     pub conditions: Vec<Condition>,
     pub command: Command,
+    /// In which moments of the conditions are read, and those of the rows shown.
+    pub timezone: Option<String>,
     /// More are refused.
     pub rows_max: usize,
 }

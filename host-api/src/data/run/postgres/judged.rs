@@ -20,8 +20,11 @@ pub async fn old_rows(tx: &mut PgTx, asked: &Asked) -> Result<Vec<OldRow>, DataE
     let (table, rows_max) = (&*asked.table, asked.rows_max);
     let key = key_of(table)?;
     // In the time zone in which they are looked at again.
-    tx.surround(&tx.surroundings().clone().without_timezone())
-        .await?;
+    let surroundings = Surroundings {
+        timezone: asked.timezone.clone(),
+        ..tx.surroundings().clone()
+    };
+    tx.surround(&surroundings).await?;
     let read = match tx.context().role {
         Role::ServiceRole => Read::Whole,
         _ => Read::Key,
@@ -73,8 +76,7 @@ pub(super) async fn unchanged(
     olds: impl Iterator<Item = &OldRow> + Clone,
     surroundings: &Surroundings,
 ) -> Result<(), DataError> {
-    tx.surround(&surroundings.clone().without_timezone())
-        .await?;
+    tx.surround(surroundings).await?;
     let changes = documents(olds.clone().map(|old| (old.json.as_str(), None)));
     let mut found = as_app(tx, sql::lock_rows(&target(table, changes)?)?).await?;
     let mut known: Vec<&str> = olds.map(|old| &*old.json).collect();
@@ -83,7 +85,7 @@ pub(super) async fn unchanged(
     if !found.iter().map(|row| &**row).eq(known) {
         return Err(changed_meanwhile());
     }
-    tx.surround(surroundings).await
+    Ok(())
 }
 
 /// Whether the caller may update all these rows, which an upsert has met.

@@ -64,6 +64,17 @@ pub fn old_rows(
     context: &Context,
     asked: &Asked,
 ) -> Result<Vec<OldRow>, DataError> {
+    in_zone(asked.timezone.as_deref(), || {
+        old_rows_here(connection, schema, context, asked)
+    })
+}
+
+fn old_rows_here(
+    connection: &Connection,
+    schema: &Schema,
+    context: &Context,
+    asked: &Asked,
+) -> Result<Vec<OldRow>, DataError> {
     let (table, rows_max) = (&*asked.table, asked.rows_max);
     let rights = Rights::new(schema, context);
     let reach = Reach {

@@ -11,6 +11,7 @@ fn asked(table: &Arc<Table>, command: Command, rows_max: usize) -> Asked {
         table: table.clone(),
         conditions: Vec::new(),
         command,
+        timezone: None,
         rows_max,
     }
 }

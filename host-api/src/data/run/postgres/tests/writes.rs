@@ -303,6 +303,7 @@ async fn judged_rows_are_as_they_were() {
         table: item.clone(),
         conditions: vec![is(col(0, &item, "client_id"), "1")],
         command: crate::data::schema::Command::Update,
+        timezone: None,
         rows_max,
     };
     let olds = old_rows(&mut tx, &asked(2)).await.unwrap();

@@ -227,6 +227,7 @@ insert into page values (1, 'boss', 'b'), (2, 'anon', 'b');",
             table: db.table("page"),
             conditions: vec![db.is("page", "id", id)],
             command: Command::Select,
+            timezone: None,
             rows_max: 5,
         };
         let olds = old_rows(&db.connection, &db.schema, &context("anon"), &asked);

@@ -338,6 +338,7 @@ fn asked(table: Arc<Table>, conditions: Vec<Condition>, rows_max: usize) -> Aske
         table,
         conditions,
         command: Command::Update,
+        timezone: None,
         rows_max,
     }
 }
