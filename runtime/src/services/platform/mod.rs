@@ -118,6 +118,14 @@ pub enum PlatformError {
         "`{0}` is being moved to PostgreSQL; try again when that has ended, or after a restart if it broke off"
     )]
     Moving(String),
+    #[error(
+        "`{0}` was moved to PostgreSQL, and this server could not finish that: restart it, and it serves the app from there"
+    )]
+    HalfMoved(String),
+    #[error(
+        "a move of the app broke off and left `{target}`, which has to be dropped first and cannot be now: {cause}"
+    )]
+    MoveLeft { target: String, cause: String },
     /// A database that cannot be registered. The text names the fix and no password.
     #[error("nothing was registered: {0}")]
     External(#[from] ExternalError),
@@ -336,6 +344,7 @@ impl Platform {
         let keys = StoredKeys::generate(id, extract::now())?;
         let plain =
             serde_json::to_vec(&keys).map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let _at_work = self.moving.at_work.read().await;
         let database = self.databases.create(id, &self.keyring).await?;
         let row = AppRow {
             database,
@@ -371,9 +380,11 @@ impl Platform {
     /// Deletes an app with everything it has.
     ///
     /// # Errors
-    /// [`PlatformError::NoApp`].
+    /// [`PlatformError::NoApp`], [`PlatformError::MoveLeft`].
     pub async fn delete_app(&self, name: &str) -> Result<(), PlatformError> {
         let (_one, app) = self.alone(&self.app(name)?).await?;
+        self.clear_move(&app).await?;
+        let _at_work = self.moving.at_work.read().await;
         self.sql.delete_app(app.id).await?;
         self.registry.remove(&app);
         self.databases.drop(app.id, &app.data).await?;
