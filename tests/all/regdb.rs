@@ -212,6 +212,9 @@ async fn a_login_that_may_more_is_refused() {
     let refused = register(&app, &address(elsewhere.0)).await;
     refused.refused(422, "platform.external");
     assert!(refused.text().contains("is a superuser"), "{refused}");
+    elsewhere
+        .admin("create view shown as select id from shut")
+        .await;
     for role in ["regdb_boss", "regdb_maker"] {
         admin("postgres", &format!("drop role if exists {role}")).await;
         admin("postgres", &format!("create role {role}")).await;
@@ -241,6 +244,16 @@ async fn a_login_that_may_more_is_refused() {
             "alter table shut owner to regdb_more",
             "owns table shut",
             "alter table shut owner to current_user",
+        ),
+        (
+            "alter table shut owner to authenticated",
+            "authenticated owns table shut",
+            "alter table shut owner to current_user",
+        ),
+        (
+            "alter view shown owner to anon",
+            "anon owns view shown",
+            "alter view shown owner to current_user",
         ),
         (
             "alter database regdb_more owner to regdb_more",
@@ -388,6 +401,47 @@ async fn an_app_that_has_tables_keeps_them() {
             app.database()
         );
         assert_eq!(admin("postgres", &left).await, "0");
+    }
+    elsewhere.clear().await;
+}
+
+/// Looking at the other database takes its time: what is written meanwhile stays.
+#[tokio::test]
+async fn what_is_written_while_it_is_looked_at_is_kept() {
+    let elsewhere = Elsewhere::new("regdb_gap").await;
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let app = engine.app("gap").await;
+        app.function(guest!("data_function")).await;
+        let write = async || match engine {
+            // Raw SQL is a write: it makes the file.
+            Engine::Sqlite => {
+                let statement = json!({ "op": "sql", "statement": "select 1 as one" });
+                let told = app.ask(&statement).await;
+                assert_eq!(told["ok"], json!([{ "one": 1 }]), "{told}");
+            }
+            Engine::Postgres => {
+                app.psql("insert into auth.users default values").await;
+            }
+        };
+        let mut session = Session::open(elsewhere.0);
+        session.run("begin").await;
+        let lock = "lock table pg_catalog.pg_description in access exclusive mode";
+        session.run(lock).await;
+        let writing = async {
+            let waiting = "select count(*) from pg_stat_activity \
+                           where usename = 'regdb_gap' and wait_event_type = 'Lock'";
+            in_time("the look", async {
+                while admin("postgres", waiting).await != "1" {}
+            })
+            .await;
+            write().await;
+            session.run("rollback").await;
+        };
+        let url = elsewhere.url();
+        let (refused, ()) = tokio::join!(register(&app, &url), writing);
+        refused.refused(409, "platform.database_used");
+        // And it takes writes as before.
+        write().await;
     }
     elsewhere.clear().await;
 }

@@ -138,7 +138,10 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::DatabaseExists(_) => (StatusCode::CONFLICT, "platform.database_exists"),
             PlatformError::Cluster(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.cluster"),
             PlatformError::Transfer(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.transfer"),
-            PlatformError::Moving(_) => (StatusCode::CONFLICT, "platform.moving"),
+            PlatformError::Moving(_) | PlatformError::HalfMoved(_) => {
+                (StatusCode::CONFLICT, "platform.moving")
+            }
+            PlatformError::MoveLeft { .. } => (StatusCode::CONFLICT, "platform.move_left"),
             PlatformError::NoMove(_) => (StatusCode::NOT_FOUND, "platform.no_move"),
             PlatformError::External(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.external"),
             PlatformError::DatabaseUsed(_) => (StatusCode::CONFLICT, "platform.database_used"),

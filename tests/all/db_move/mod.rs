@@ -490,6 +490,117 @@ alter table note add constraint short check (length(text) < 3);
     .await;
 }
 
+/// As an administrator of the PostgreSQL server.
+async fn administer(sql: &str) {
+    let (succeeded, text) = psql("postgres", sql).await;
+    assert!(succeeded, "{sql}: {text}");
+}
+
+async fn databases(app: &App) -> String {
+    let name = app.database();
+    let asked = format!("select count(*) from pg_database where datname = '{name}'");
+    psql("postgres", &asked).await.1
+}
+
+#[tokio::test]
+async fn a_server_that_a_failed_move_forgot_is_known_again_after_the_next() {
+    let server = TestServer::start().await;
+    let (first, app) = (server.app("first").await, server.app("second").await);
+    app.tables(SMALL).function(guest!("data_function")).await;
+    insert(&app, "note", json!({ "text": "a" })).await;
+    moved(&first).await;
+    let deleted = server.platform("DELETE", "/apps/first").await;
+    assert_eq!(deleted.status, 204, "{deleted}");
+    drop(first);
+    // No app is there, and none gets there.
+    administer(&format!("create database {}", app.database())).await;
+    let refused = request(&app, &admin_url()).await;
+    refused.refused(409, "platform.database_exists");
+    administer(&format!("drop database {}", app.database())).await;
+    let system = server.data().join("system.db");
+    let known = "select count(*) from cluster";
+    assert_eq!(sqlite(&system, known).await, "0");
+    assert!(!has_database(&server.app("new").await).await);
+
+    moved(&app).await;
+    assert_eq!(sqlite(&system, known).await, "1");
+    drop(app);
+    let server = server.restart().await;
+    let app = server.found("second").await;
+    assert_eq!(app.count("note").await, 1);
+    assert_eq!(engine_of(&app).await, Engine::Postgres);
+}
+
+#[tokio::test]
+async fn the_database_of_a_switched_app_is_not_cleared_away() {
+    let server = TestServer::start().await;
+    let app = server.app("half").await;
+    app.tables(SMALL).await;
+    // As a server leaves it that could not read whether the switch was written.
+    administer(&format!("create database {}", app.database())).await;
+    let switched = format!(
+        "insert into move values ('{0}', 'there', 'switched', 'then');
+         update app set engine = 'postgres', database_password = x'00' where id = '{0}'",
+        app.id
+    );
+    sqlite(&server.data().join("system.db"), &switched).await;
+    let refused = request(&app, &admin_url()).await;
+    refused.refused(409, "platform.moving");
+    assert!(refused.text().contains("restart it"), "{refused}");
+    assert_eq!(databases(&app).await, "1");
+    administer(&format!("drop database {}", app.database())).await;
+}
+
+#[tokio::test]
+async fn what_a_broken_move_has_left_goes_with_its_app() {
+    let server = TestServer::start().await;
+    let (other, app) = (server.app("other").await, server.app("left").await);
+    app.tables(SMALL).await;
+    moved(&other).await;
+    // As a move leaves it whose database could not be dropped.
+    let name = app.database();
+    administer(&format!("create database {name} is_template true")).await;
+    let left = format!(
+        "insert into move values ('{}', 'there', 'copied', 'then')",
+        app.id
+    );
+    sqlite(&server.data().join("system.db"), &left).await;
+    let delete = async || server.platform("DELETE", "/apps/left").await;
+    let refused = delete().await;
+    refused.refused(409, "platform.move_left");
+    assert!(refused.text().contains("`there`"), "{refused}");
+    assert_eq!(app.count("note").await, 0);
+    administer(&format!("alter database {name} is_template false")).await;
+    let deleted = delete().await;
+    assert_eq!(deleted.status, 204, "{deleted}");
+    assert_eq!(databases(&app).await, "0");
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_understood_is_not_repeated() {
+    const CANARY: &str = "canary-5e0c91d7";
+    let server = TestServer::start().await;
+    let app = server.app("canary").await;
+    let url = format!("postgres://admin:{CANARY}@127.0.0.1/postgres");
+    for (method, path) in [
+        ("POST", "/move"),
+        ("PUT", "/database"),
+        ("PUT", "/secrets/A"),
+    ] {
+        for body in [
+            json!(url),
+            json!({ "to": [url], "url": [url], "value": [url] }),
+            json!({ (url.as_str()): 1 }),
+        ] {
+            let refused = app.platform(method, path).json(&body).await;
+            refused.refused(400, "platform.bad_request");
+            assert!(!refused.text().contains(CANARY), "{refused}");
+        }
+    }
+    let log = server.log().join("\n");
+    assert!(!log.contains(CANARY), "{log}");
+}
+
 #[tokio::test]
 async fn the_command_moves_an_app_and_says_what_it_has_moved() {
     let server = TestServer::start().await;

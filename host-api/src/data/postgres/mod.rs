@@ -34,7 +34,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 pub use self::external::{CANNOT, External, ExternalError, preparation};
 pub use self::pool::Connections;
-pub use self::provision::{Applied, Cluster, Owner, OwnerTx};
+pub use self::provision::{Applied, Cluster, Held, Owner, OwnerTx};
 
 use self::pool::{Lease, Pool};
 use self::watch::Watch;

@@ -175,10 +175,7 @@ impl Cluster {
         self.pool.forget(app).await;
         let mut admin = self.administrator().await?;
         admin.lock(app).await?;
-        admin.run(sql::drop_database(names)).await?;
-        admin.run(sql::drop_roles(names)).await?;
-        admin.close().await;
-        Ok(())
+        admin.drop_app(names).await
     }
 
     /// The app's database. Connects when it is first used.
@@ -211,6 +208,25 @@ impl Cluster {
         let untouched = owner.is_untouched().await;
         owner.close().await?;
         untouched
+    }
+
+    /// As [`is_untouched`](Self::is_untouched), and it stays so: nobody writes there until what this
+    /// returns ends. Waits for those who write, a minute at most.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn hold_untouched(&self, app: AppId) -> Result<Option<Held>, DataError> {
+        let mut owner = self.as_owner(app).await?;
+        let untouched = match owner.keep_from_writing().await {
+            Ok(()) => owner.is_untouched().await,
+            Err(error) => Err(error),
+        };
+        if matches!(untouched, Ok(true)) {
+            let pool = Arc::clone(&self.pool);
+            return Ok(Some(Held { app, owner, pool }));
+        }
+        owner.close().await?;
+        untouched.map(|_| None)
     }
 
     /// A session of the app's owner, for migrations. Waits while another node has one,
@@ -318,6 +334,13 @@ impl Administrator {
         Ok(row.fetch_one(&mut self.connection).await?.try_get(0)?)
     }
 
+    async fn drop_app(mut self, names: &Names) -> Result<(), DataError> {
+        self.run(sql::drop_database(names)).await?;
+        self.run(sql::drop_roles(names)).await?;
+        self.close().await;
+        Ok(())
+    }
+
     async fn run(&mut self, batch: String) -> Result<(), DataError> {
         run(&mut self.connection, batch).await
     }
@@ -358,6 +381,39 @@ pub struct Owner {
     names: Names,
 }
 
+/// An app's database that nobody has used, while nobody can write to it: who tries waits. Ends with
+/// [`Held::release`] or [`Held::drop_app`].
+pub struct Held {
+    app: AppId,
+    /// In a transaction that keeps the tables.
+    owner: Owner,
+    pool: Arc<Pool>,
+}
+
+impl Held {
+    /// Lets those who wait write.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn release(self) -> Result<(), DataError> {
+        self.owner.close().await
+    }
+
+    /// As [`Cluster::drop_app`]. Who waits to write is told that the database is gone.
+    ///
+    /// # Errors
+    /// PostgreSQL's own; [`DataError::Unavailable`].
+    pub async fn drop_app(self) -> Result<(), DataError> {
+        let Owner {
+            connection: _keeps,
+            admin,
+            names,
+        } = self.owner;
+        self.pool.forget(self.app).await;
+        admin.drop_app(&names).await
+    }
+}
+
 /// A migration that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
@@ -367,13 +423,25 @@ pub struct Applied {
 }
 
 impl Owner {
+    async fn our_tables(&mut self) -> Result<Vec<String>, DataError> {
+        let ours = sqlx::query(sql::OUR_TABLES).fetch_all(&mut self.connection);
+        let names = ours.await?.into_iter().map(|table| table.try_get(0));
+        Ok(names.collect::<Result<_, _>>()?)
+    }
+
+    /// Nobody writes to tables of ours until this session ends. (Others are made by an owner only.)
+    async fn keep_from_writing(&mut self) -> Result<(), DataError> {
+        let tables = self.our_tables().await?;
+        run(&mut self.connection, sql::BEGIN.to_owned()).await?;
+        run(&mut self.connection, sql::keep_from_writing(&tables)).await
+    }
+
     async fn is_untouched(&mut self) -> Result<bool, DataError> {
         if !relations(&mut self.connection).await?.is_empty() {
             return Ok(false);
         }
-        let ours = sqlx::query(sql::OUR_TABLES).fetch_all(&mut self.connection);
-        for table in ours.await? {
-            let question = sql::has_rows(&table.try_get::<String, _>(0)?);
+        for table in self.our_tables().await? {
+            let question = sql::has_rows(&table);
             let rows = sqlx::query(AssertSqlSafe(question)).fetch_one(&mut self.connection);
             if rows.await?.try_get(0)? {
                 return Ok(false);

@@ -423,6 +423,10 @@ pub(super) fn has_rows(table: &str) -> String {
     format!("select exists (select from {table})")
 }
 
+pub(super) fn keep_from_writing(tables: &[String]) -> String {
+    format!("lock table {} in share mode", tables.join(", "))
+}
+
 pub(super) const SERVICE_ROLE_BYPASSES: &str =
     "select rolbypassrls or rolsuper from pg_catalog.pg_roles where rolname = 'service_role'";
 

@@ -270,7 +270,7 @@ impl Sqlite {
     }
 
     /// Refuses writes with [`DataError::Moving`] from now on, and resolves when those that were accepted
-    /// before are done. Reads go on.
+    /// before are done. Reads go on. A file that is not there is not made.
     ///
     /// # Errors
     /// [`DataError::Unavailable`] when the file fails; it is frozen all the same.

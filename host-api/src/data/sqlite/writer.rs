@@ -195,6 +195,10 @@ impl Writer {
                 return Err(closed());
             }
             queue.frozen = true;
+            if !queue.running && !self.0.file.path.exists() {
+                // Nothing was accepted, and to ask would make the file.
+                return Ok(());
+            }
             // The last in the line: when it is answered, so are all before it.
             queue.waiting.push_back(Message::Job(Box::new(Job {
                 job: |_: &Connection| Ok(()),

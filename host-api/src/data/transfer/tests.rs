@@ -98,7 +98,13 @@ async fn a_file_whose_data_went_away_says_so_to_every_server() {
     // What is not there is not made by looking.
     let none = tempfile::tempdir().unwrap();
     file(&none).mark_moved(None).await.unwrap();
+    let db = file(&none);
+    db.freeze().await.unwrap();
+    let refused = run(&db, "create table t (a)").await;
+    assert!(matches!(refused, Err(DataError::Moving)), "{refused:?}");
     assert!(!none.path().join("app.db").exists());
+    db.thaw();
+    run(&db, "create table t (a)").await.unwrap();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use pumice_host_api::data::changes::Subscription;
 use pumice_host_api::data::ddl;
 use pumice_host_api::data::ddl::{Applied, MigrationFile};
 use pumice_host_api::data::migrate::{self, Migrations};
-use pumice_host_api::data::postgres::{Cluster, Connections, External};
+use pumice_host_api::data::postgres::{self, Cluster, Connections, External};
 use pumice_host_api::data::sqlite::{Options, Sqlite};
 use pumice_host_api::data::{DataError, DataStore, Db, Schema};
 
@@ -29,6 +29,40 @@ pub struct Databases {
     /// Of all apps, on this server and on those that others keep.
     connections: Connections,
     cluster: ArcSwapOption<Cluster>,
+    /// Whether a setting names it.
+    is_set: bool,
+}
+
+/// An app's own database that nobody has used, while nobody can write to it.
+pub enum Held {
+    Sqlite(Sqlite),
+    Postgres(Box<postgres::Held>),
+}
+
+impl Held {
+    /// Takes writes again.
+    ///
+    /// # Errors
+    /// PostgreSQL's own.
+    pub async fn release(self) -> Result<(), PlatformError> {
+        match self {
+            Held::Sqlite(sqlite) => sqlite.thaw(),
+            Held::Postgres(held) => held.release().await?,
+        }
+        Ok(())
+    }
+
+    /// As [`Databases::drop`], and nobody writes before it is gone.
+    ///
+    /// # Errors
+    /// PostgreSQL's own.
+    pub async fn drop(self) -> Result<(), PlatformError> {
+        match self {
+            Held::Sqlite(sqlite) => sqlite.close().await,
+            Held::Postgres(held) => held.drop_app().await?,
+        }
+        Ok(())
+    }
 }
 
 impl Databases {
@@ -47,6 +81,7 @@ impl Databases {
             durable,
             connections: Connections::new(connections),
             cluster: ArcSwapOption::empty(),
+            is_set: url.is_some(),
         };
         if let Some(DatabaseUrl(url)) = url {
             databases.adopt(databases.reach(url).await?);
@@ -67,9 +102,11 @@ impl Databases {
         self.cluster.store(Some(cluster));
     }
 
-    /// Makes new apps on SQLite again.
+    /// Makes new apps on SQLite again, unless a setting names the server.
     pub fn disconnect(&self) {
-        self.cluster.store(None);
+        if !self.is_set {
+            self.cluster.store(None);
+        }
     }
 
     /// Makes the database of a new app: on PostgreSQL if there is one, else a file at its first use.
@@ -137,6 +174,31 @@ impl Databases {
             Db::Sqlite(sqlite) => !sqlite.path().exists(),
             Db::Postgres(_) => self.cluster()?.is_untouched(app).await?,
         })
+    }
+
+    /// As [`Databases::is_untouched`], and it stays so: nobody writes there until what this returns ends.
+    ///
+    /// # Errors
+    /// [`DataError::Unavailable`]; PostgreSQL's own.
+    pub async fn hold_untouched(
+        &self,
+        app: AppId,
+        store: &DataStore,
+    ) -> Result<Option<Held>, PlatformError> {
+        let sqlite = match store.db() {
+            Db::Sqlite(sqlite) => sqlite,
+            Db::Postgres(_) => {
+                let held = self.cluster()?.hold_untouched(app).await?;
+                return Ok(held.map(|held| Held::Postgres(Box::new(held))));
+            }
+        };
+        let frozen = sqlite.freeze().await;
+        if frozen.is_ok() && !sqlite.path().exists() {
+            return Ok(Some(Held::Sqlite(sqlite.clone())));
+        }
+        sqlite.thaw();
+        frozen?;
+        Ok(None)
     }
 
     /// An app's SQLite file, whether its data is there or not.

@@ -83,6 +83,14 @@ pub enum PlatformError {
     DatabaseExists(String),
     #[error("the PostgreSQL server cannot be used: {0}")]
     Cluster(String),
+    #[error(
+        "`{0}` was moved to PostgreSQL, and this server could not finish that: restart it, and it serves the app from there"
+    )]
+    HalfMoved(String),
+    #[error(
+        "a move of the app broke off and left `{target}`, which has to be dropped first and cannot be now: {cause}"
+    )]
+    MoveLeft { target: String, cause: String },
     /// The data is where it was.
     #[error("nothing was moved: {0}")]
     Transfer(String),

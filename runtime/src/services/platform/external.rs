@@ -6,7 +6,7 @@ use pumice_host_api::data::postgres::{CANNOT, External};
 use serde::Serialize;
 
 use super::databases::{self, Databases};
-use super::{Manifest, Platform, PlatformError, has_jobs, subscriptions};
+use super::{AppRow, Manifest, Platform, PlatformError, has_jobs, subscriptions};
 use crate::functions::App;
 
 /// An external database as registered.
@@ -52,11 +52,34 @@ impl Platform {
             registered.activate(self.revision_from(&registered, active)?);
         }
         (self.hooks)(&registered);
-        self.sql.set_database(app.id, &row).await?;
+        // Looking at the other one took its time: what was written meanwhile is somebody's, and from
+        // here on nobody writes to what is about to go.
+        let own = match app.data.is_external() {
+            true => None,
+            false => {
+                let held = self.databases.hold_untouched(app.id, &app.data).await?;
+                Some(held.ok_or_else(|| PlatformError::DatabaseUsed(app.name.clone()))?)
+            }
+        };
+        if let Err(error) = self.sql.set_database(app.id, &row).await {
+            // When nobody knows which of the two it is, a file takes no writes until a start that does.
+            let known = self.sql.apps().await?;
+            let is_set = |known: &AppRow| known.id == app.id && known.database == row;
+            if !known.iter().any(is_set) {
+                if let Some(own) = own {
+                    own.release().await?;
+                }
+                return Err(error);
+            }
+        }
         self.registry.insert(registered.clone());
         // What wakes the app before is meant for the one that is served.
         let _ = app.successor.set(registered);
-        if let Err(error) = self.databases.drop(app.id, &app.data).await {
+        let dropped = match own {
+            Some(own) => own.drop().await,
+            None => self.databases.drop(app.id, &app.data).await,
+        };
+        if let Err(error) = dropped {
             tracing::warn!(app.id = %app.id, %error, "the app's own empty database was not dropped");
         }
         tracing::info!(app.id = %app.id, "an external database was registered");

@@ -212,6 +212,7 @@ impl Platform {
         let keys = StoredKeys::generate(id, extract::now())?;
         let plain =
             serde_json::to_vec(&keys).map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let _at_work = self.moving.at_work.read().await;
         let database = self.databases.create(id, &self.keyring).await?;
         let row = AppRow {
             database,
@@ -247,9 +248,11 @@ impl Platform {
     /// Deletes an app with everything it has.
     ///
     /// # Errors
-    /// [`PlatformError::NoApp`].
+    /// [`PlatformError::NoApp`], [`PlatformError::MoveLeft`].
     pub async fn delete_app(&self, name: &str) -> Result<(), PlatformError> {
         let (_one, app) = self.alone(&self.app(name)?).await?;
+        self.clear_move(&app).await?;
+        let _at_work = self.moving.at_work.read().await;
         self.sql.delete_app(app.id).await?;
         self.registry.remove(&app);
         self.databases.drop(app.id, &app.data).await?;

@@ -56,6 +56,8 @@ pub struct Moving {
     /// One at a time: whether a server is this node's is decided by one.
     one: tokio::sync::Mutex<()>,
     progress: Mutex<HashMap<AppId, Progress>>,
+    /// Shared by those who make apps or delete them: the server that they are at is not forgotten.
+    pub(super) at_work: tokio::sync::RwLock<()>,
     /// After which step the process ends, in a test.
     abort: Option<u32>,
 }
@@ -65,6 +67,7 @@ impl Moving {
         Moving {
             one: tokio::sync::Mutex::default(),
             progress: Mutex::default(),
+            at_work: tokio::sync::RwLock::default(),
             abort,
         }
     }
@@ -124,8 +127,8 @@ impl Platform {
     ///
     /// # Errors
     /// [`PlatformError::OnPostgres`], [`PlatformError::NotExternal`], [`PlatformError::OtherCluster`],
-    /// [`PlatformError::DatabaseExists`], [`PlatformError::Cluster`], [`PlatformError::Migration`],
-    /// [`PlatformError::Transfer`].
+    /// [`PlatformError::HalfMoved`], [`PlatformError::DatabaseExists`], [`PlatformError::Cluster`],
+    /// [`PlatformError::Migration`], [`PlatformError::Transfer`].
     pub async fn move_app(&self, app: &Arc<App>, url: &str) -> Result<Moved, PlatformError> {
         let began = Instant::now();
         let (_one, app) = &self.alone(app).await?;
@@ -139,7 +142,7 @@ impl Platform {
         let cluster = self.cluster_at(url).await?;
         let target = cluster.address_of(app.id);
         if let Err(error) = self.make_room(app, &cluster, &target).await {
-            self.sql.forget_cluster().await?;
+            self.forget_cluster().await?;
             return Err(error);
         }
         let carried = self.carry_over(app, source, &cluster, &target).await;
@@ -172,7 +175,11 @@ impl Platform {
         target: &str,
     ) -> Result<(), PlatformError> {
         let moves = self.sql.moves().await?;
-        if moves.iter().any(|unfinished| unfinished.app == app.id) {
+        if let Some(unfinished) = moves.iter().find(|unfinished| unfinished.app == app.id) {
+            if unfinished.switched {
+                // That database is the true one: only a start can serve it.
+                return Err(PlatformError::HalfMoved(app.name.clone()));
+            }
             // What an earlier one could not clear away.
             cluster.drop_app(app.id).await?;
         }
@@ -294,7 +301,7 @@ impl Platform {
         match cluster.drop_app(app.id).await {
             Ok(()) => {
                 let ended = self.sql.end_move(app.id).await;
-                let forgotten = self.sql.forget_cluster().await.map(drop);
+                let forgotten = self.forget_cluster().await;
                 ended.and(forgotten).err().unwrap_or(error)
             }
             Err(left) => {
@@ -339,21 +346,65 @@ impl Platform {
         if self.databases.cluster().is_ok() {
             return Ok(());
         }
+        match self.named_cluster().await {
+            Ok(None) => {}
+            Ok(Some(cluster)) => self.databases.adopt(cluster),
+            Err(error @ PlatformError::Cluster(_)) if !self.sql.on_postgres().await? => {
+                tracing::warn!(%error, "a broken move cannot be cleared away now");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The server that an earlier move has named.
+    async fn named_cluster(&self) -> Result<Option<Arc<Cluster>>, PlatformError> {
         let Some(sealed) = self.sql.cluster().await? else {
-            return Ok(());
+            return Ok(None);
         };
         let url = self.keyring.open_sealed(CLUSTER, &sealed)?;
         let url =
             String::from_utf8(url).map_err(|error| PlatformError::Corrupt(error.to_string()))?;
-        match self.databases.reach(&url).await {
-            Ok(cluster) => self.databases.adopt(cluster),
-            Err(error) if self.sql.on_postgres().await? => return Err(unusable(error)),
-            Err(error) => {
-                let error = unusable(error);
-                tracing::warn!(%error, "a broken move cannot be cleared away now");
-            }
+        let cluster = self.databases.reach(&url).await.map_err(unusable)?;
+        Ok(Some(cluster))
+    }
+
+    /// A server that only a broken move has named is none of this node's: what is made next on it would
+    /// not be found again.
+    async fn forget_cluster(&self) -> Result<(), PlatformError> {
+        let _nobody = self.moving.at_work.write().await;
+        if self.sql.forget_cluster().await? {
+            self.databases.disconnect();
         }
         Ok(())
+    }
+
+    /// Drops what a broken move of the app has left on PostgreSQL: without the app nobody knows of it.
+    ///
+    /// # Errors
+    /// [`PlatformError::MoveLeft`] when that cannot be done now.
+    pub(super) async fn clear_move(&self, app: &App) -> Result<(), PlatformError> {
+        let moves = self.sql.moves().await?;
+        let Some(left) = moves.into_iter().find(|row| row.app == app.id) else {
+            return Ok(());
+        };
+        let _alone = self.moving.one.lock().await;
+        if let Err(error) = self.drop_left(app).await {
+            return Err(PlatformError::MoveLeft {
+                target: left.target,
+                cause: error.to_string(),
+            });
+        }
+        self.sql.end_move(app.id).await?;
+        self.forget_cluster().await
+    }
+
+    async fn drop_left(&self, app: &App) -> Result<(), PlatformError> {
+        let cluster = match self.databases.cluster() {
+            Ok(cluster) => cluster,
+            Err(none) => self.named_cluster().await?.ok_or(none)?,
+        };
+        cluster.drop_app(app.id).await.map_err(unusable)
     }
 
     /// Ends what an earlier process began and did not end.
@@ -379,11 +430,7 @@ impl Platform {
                 }
             }
         }
-        // A server that only a broken move has named is none of this node's.
-        if self.sql.forget_cluster().await? {
-            self.databases.disconnect();
-        }
-        Ok(())
+        self.forget_cluster().await
     }
 
     /// The active revision, and the migrations that made the file as they were when they ran: the

@@ -207,11 +207,8 @@ async fn register(
     Body(body): Body,
 ) -> Answer<Json<Registered>> {
     let app = api.platform.app(&app)?;
-    // Not the parser's words: they may quote the password.
-    let wanted: Register = serde_json::from_slice(&body).map_err(|_| {
-        let form = r#"write {"url": "postgres://user:password@host/database"}"#;
-        PlatformError::BadRequest(form.to_owned())
-    })?;
+    let form = r#"{"url": "postgres://user:password@host/database"}"#;
+    let wanted: Register = parse_secret(&body, form)?;
     let platform = api.platform.clone();
     // To its end, whoever still waits for it.
     let registered = tokio::spawn(async move { platform.register(&app, &wanted.url).await });
@@ -232,7 +229,8 @@ async fn r#move(
     Body(body): Body,
 ) -> Answer<Json<Moved>> {
     let app = api.platform.app(&app)?;
-    let wanted: Move = parse(&body)?;
+    let form = r#"{"to": "postgres://user:password@host/database"}"#;
+    let wanted: Move = parse_secret(&body, form)?;
     let platform = api.platform.clone();
     // To its end, whoever still waits for it.
     let moved = tokio::spawn(async move { platform.move_app(&app, &wanted.to).await });
@@ -264,7 +262,7 @@ async fn set_secret(
     Body(body): Body,
 ) -> Answer<StatusCode> {
     let app = api.platform.app(&app)?;
-    let secret: Secret = parse(&body)?;
+    let secret: Secret = parse_secret(&body, r#"{"value": "…"}"#)?;
     api.platform.set_secret(&app, &name, &secret.value).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -386,4 +384,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, PlatformError> {
     serde_json::from_slice(body).map_err(|error| PlatformError::BadRequest(error.to_string()))
+}
+
+/// As [`parse`], of what nobody else may read: not the parser's words, which may quote it.
+fn parse_secret<T: for<'de> Deserialize<'de>>(body: &[u8], form: &str) -> Result<T, PlatformError> {
+    serde_json::from_slice(body).map_err(|_| PlatformError::BadRequest(format!("write {form}")))
 }

@@ -8,6 +8,7 @@ mod sql;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
@@ -35,6 +36,9 @@ const ROLES: [&str; 3] = ["anon", "authenticated", "service_role"];
 /// parameter too.
 const PARAMETERS: [&str; 2] = ["sslmode=", "sslrootcert="];
 
+/// How long a database may take to answer what is asked of it: the app waits meanwhile.
+const CHECK_MAX: Duration = Duration::from_secs(30);
+
 /// Why a database cannot be an app's. No text has the password in it.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalError {
@@ -44,6 +48,8 @@ pub enum ExternalError {
     Url,
     #[error("the database does not let us in: {0}")]
     Unreachable(String),
+    #[error("the database lets us in and then says nothing, for {0:?}")]
+    Silent(Duration),
     #[error("PostgreSQL {found} is too old: an app needs {min} or later", found = .0 / 10_000, min = VERSION_MIN / 10_000)]
     TooOld(i32),
     #[error("{0}: least privilege is the rule here; {PREPARE}")]
@@ -76,7 +82,7 @@ struct Found {
     others: Vec<String>,
     /// Which of the three may act as another of them, each a sentence.
     mixed: Vec<String>,
-    /// Something that the login owns.
+    /// Something that one of the four owns, whom no policy binds there: a sentence.
     owns: Option<String>,
     /// Schemas with our names that are not ours.
     strange: Vec<String>,
@@ -133,6 +139,15 @@ impl External {
     /// # Errors
     /// Why not, with the fix.
     pub async fn check(&self) -> Result<Vec<String>, ExternalError> {
+        self.check_within(CHECK_MAX).await
+    }
+
+    async fn check_within(&self, limit: Duration) -> Result<Vec<String>, ExternalError> {
+        let checked = tokio::time::timeout(limit, self.look()).await;
+        checked.unwrap_or(Err(ExternalError::Silent(limit)))
+    }
+
+    async fn look(&self) -> Result<Vec<String>, ExternalError> {
         let connected = provision::connect(&self.options).await;
         let mut connection = connected.map_err(|error| match error {
             DataError::Unavailable(cause) => ExternalError::Unreachable(cause.to_string()),
@@ -182,11 +197,7 @@ impl Found {
             let of_login = |what: &str| format!("{} {what}", self.login);
             let others = self.others.iter();
             powers.extend(others.map(|other| of_login(&format!("is a member of {other}"))));
-            powers.extend(
-                self.owns
-                    .iter()
-                    .map(|thing| of_login(&format!("owns {thing}"))),
-            );
+            powers.extend(self.owns.iter().cloned());
         }
         if !powers.is_empty() {
             return Err(ExternalError::Powers(powers.join(", ")));
@@ -276,6 +287,28 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_silent_server_is_not_waited_for() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 1024];
+            assert!(stream.read(&mut bytes).await.unwrap() > 0);
+            // It takes any password and is ready; then it reads and says nothing.
+            let welcome = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+            stream.write_all(welcome).await.unwrap();
+            while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+        });
+        let url = format!("postgres://u:p@{place}/d?sslmode=disable");
+        let external = External::parse(&url).unwrap();
+        let checked = external.check_within(Duration::from_millis(300));
+        let checked = tokio::time::timeout(CHECK_MAX, checked).await;
+        let refused = checked.expect("it is not waited for").unwrap_err();
+        assert!(matches!(refused, ExternalError::Silent(_)), "{refused}");
+    }
+
     fn found() -> Found {
         Found {
             version: VERSION_MIN,
@@ -311,8 +344,8 @@ mod tests {
                 "l is a member of boss",
             ),
             (
-                refused(|found| found.owns = Some("table note".to_owned())),
-                "l owns table note",
+                refused(|found| found.owns = Some("anon owns table note".to_owned())),
+                "anon owns table note: ",
             ),
             (
                 refused(|found| found.strange = vec!["auth".to_owned()]),

@@ -37,11 +37,12 @@ select json_build_object(
     'mixed', coalesce((select json_agg(r.name || ' is a member of ' || o.name order by r.name, o.name)
         from role r join role o on o.shared and o.oid <> r.oid and pg_has_role(r.oid, o.oid, 'member')
         where r.shared), '[]'),
-    'owns', (select pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
-        from pg_catalog.pg_shdepend d
-        where d.refclassid = 'pg_catalog.pg_authid'::regclass and d.refobjid = l.oid and d.deptype = 'o'
+    'owns', (select r.name || ' owns ' || pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+        from pg_catalog.pg_shdepend d join role r on r.oid = d.refobjid
+        where d.refclassid = 'pg_catalog.pg_authid'::regclass and d.deptype = 'o'
+        and (r.shared or r.oid = l.oid)
         and d.dbid in (0, (select oid from pg_catalog.pg_database where datname = current_database()))
-        limit 1),
+        order by r.shared, r.name limit 1),
     'strange', coalesce((select json_agg(n.nspname order by n.nspname) from pg_catalog.pg_namespace n
         where n.nspname = 'pumice' or n.nspname = 'auth'
         and pg_catalog.obj_description(n.oid, 'pg_namespace') is distinct from "#,

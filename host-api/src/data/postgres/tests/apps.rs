@@ -1,5 +1,8 @@
 //! Databases, roles, migrations and what the catalog says of them.
 
+use sqlx::postgres::PgConnectOptions;
+
+use super::super::provision;
 use super::*;
 
 #[tokio::test]
@@ -37,6 +40,32 @@ async fn an_app_is_made_again_and_taken_away() {
         app.begin(&service(), WRITE).await,
         Err(DataError::Unavailable(_))
     ));
+}
+
+#[tokio::test]
+async fn nobody_writes_to_a_held_database() {
+    let cluster = cluster().await;
+    let (id, app) = app(&cluster, &[]).await;
+    let admin: PgConnectOptions = url().parse().unwrap();
+    let admin = admin.database(app.options.get_database().unwrap());
+    let mut writer = provision::connect(&admin).await.unwrap();
+    let mut run = async |sql: &str| provision::run(&mut writer, sql.to_owned()).await;
+    let insert = "insert into auth.users default values";
+
+    let held = cluster.hold_untouched(id).await.unwrap().unwrap();
+    let impatient = format!("set lock_timeout = '300ms'; {insert}");
+    assert_eq!(code(run(&impatient).await), "55P03");
+    held.release().await.unwrap();
+    run(insert).await.unwrap();
+    // Now it holds something, and is let go at once.
+    assert!(cluster.hold_untouched(id).await.unwrap().is_none());
+    run("delete from auth.users").await.unwrap();
+
+    let held = cluster.hold_untouched(id).await.unwrap().unwrap();
+    let (written, dropped) = tokio::join!(run(insert), held.drop_app());
+    assert!(written.is_err());
+    dropped.unwrap();
+    assert!(!cluster.has_app(id).await.unwrap());
 }
 
 #[tokio::test]
