@@ -1,22 +1,29 @@
 //! Why a write was refused: the row that breaks a constraint, and the foreign key that is broken.
 //!
 //! SQLite says which constraint it was, but of foreign keys not even that. So the rows are looked for: only
-//! when a statement has failed, and no more of them than [`ROWS_MAX`].
+//! when a statement has failed, no more of them than [`ROWS_MAX`], and of what is kept no more than
+//! [`BYTES_MAX`].
+
+use std::collections::HashSet;
 
 use crate::data::sqlite::SqliteError;
 use crate::data::sqlite::errors::{
     Failed, Refused, Sight, explain, is_unique, not_present, null_value, parent_name,
     still_referenced,
 };
+use crate::data::sqlite_ffi::Row;
 use crate::data::{DataError, ForeignKey, SqlFault, Table, Value, ValueRef};
 
 use super::Runner;
 use super::sql::Statement;
 use super::sql::broken as sql;
-use super::sql::write::{Cell, DEFAULT, Returned, Target, Which};
+use super::sql::write::{Cell, DEFAULT, Returned, Target, Which, rowid};
 
 /// Rows that are looked at to find the one; beyond, the error has no details.
 const ROWS_MAX: usize = 10_000;
+
+/// Bytes of keys that are kept to find the one; beyond, the error has no details.
+const BYTES_MAX: usize = 1 << 20;
 
 /// What a statement set out to do.
 pub enum Attempt<'s> {
@@ -35,12 +42,20 @@ pub enum Attempt<'s> {
     },
 }
 
-/// A key by which rows of `child` pointed to a row of `parent` that the statement takes away.
+/// What may point to a row of `parent` that the statement takes away, by this key.
 struct Lost<'s> {
     parent: &'s Table,
-    child: &'s Table,
-    key: &'s ForeignKey,
+    of: &'s Declared<'s>,
     values: Vec<Value>,
+}
+
+/// A look at the rows that a statement takes away, or of which it changes `set`.
+struct Search<'s> {
+    keys: &'s [Declared<'s>],
+    set: Option<&'s [usize]>,
+    /// Tables' names and rowids. Rows may point to each other in a circle.
+    seen: HashSet<(&'s str, i64)>,
+    bytes: usize,
 }
 
 /// A foreign key of `table`, with what it does.
@@ -65,10 +80,11 @@ impl<'a> Runner<'a> {
         let kind = error.refused();
         let failed = match kind {
             Some(Refused::ForeignKey) => {
-                // A fault of the search is no answer to the client.
+                // A fault of the search is no answer to the client, unless it has ended the transaction.
                 let found = self.broken_key(target, attempt, statement, &sight);
                 return match found {
                     Ok(Some(fault)) => fault.into(),
+                    Err(stopped) if !self.connection.in_transaction() => stopped,
                     _ => explain(error, self.connection, self.schema, Some(table), None),
                 };
             }
@@ -79,12 +95,16 @@ impl<'a> Runner<'a> {
                         let (row, sight) = (&row[..], &sight);
                         null_value(table, &Failed { row, sight }).into()
                     }
+                    Err(stopped) if !self.connection.in_transaction() => stopped,
                     _ => error.into(),
                 };
             }
-            Some(Refused::Row) if sight != Sight::Nothing => self
-                .failed_row(target, attempt, statement, error.extended_code)
-                .unwrap_or_default(),
+            Some(Refused::Row) if sight != Sight::Nothing => {
+                match self.failed_row(target, attempt, statement, error.extended_code) {
+                    Err(stopped) if !self.connection.in_transaction() => return stopped,
+                    row => row.unwrap_or_default(),
+                }
+            }
             _ => None,
         };
         let failed = failed.as_deref().map(|row| Failed { row, sight: &sight });
@@ -184,10 +204,8 @@ impl<'a> Runner<'a> {
                 let mut alone = Statement::new(self.rights);
                 alone.insert(target, columns, None, NOTHING)?;
                 alone.args.clone_from(&statement.args);
-                let own = self.tried(|| {
-                    let outcome = self.connection.execute(&alone.text, &alone.args);
-                    Ok(outcome.is_err_and(|error| error.extended_code == code))
-                })?;
+                let own = self.tried(|| self.failure(&alone))?;
+                let own = own.is_some_and(|error| error.extended_code == code);
                 if own && !is_unique(code) {
                     return self.new_row(target, columns, &statement.args);
                 }
@@ -250,94 +268,98 @@ impl<'a> Runner<'a> {
         sight: &Sight,
     ) -> Result<Option<SqlFault>, DataError> {
         let table = target.table;
+        let keys = self.declared()?;
         let which = match attempt {
             Attempt::Insert { columns, met } => {
                 let Some(row) = self.failed_row(target, attempt, statement, 0)? else {
                     return Ok(None);
                 };
                 let set = met.is_some().then_some(*columns);
-                return self.orphan(table, &row, set, sight);
+                return self.orphan(table, own(&keys, table, set, &row), sight);
             }
             Attempt::Update { which, .. } | Attempt::Delete { which } => *which,
         };
         let columns = attempt.columns();
         let set = matches!(attempt, Attempt::Update { .. }).then_some(&columns[..]);
-        let mut lost = Vec::new();
-        let keys = self.declared()?;
-        if keys.iter().any(|of| of.points_to(table, set)) {
-            let mut old = Statement::new(self.rights);
-            old.whole(target, which, &[])?;
-            let mut rows = 0;
-            for row in self.values(&old.text, &old.args)? {
-                self.loses(&keys, table, &row, set, &mut lost, &mut rows)?;
-            }
-        }
+        let Some(lost) = self.lost(&keys, target, which, set)? else {
+            return Ok(None);
+        };
         self.connection.execute(sql::DEFER, &[])?;
         let found = self.tried(|| {
             // `on delete restrict` cannot be deferred: then the rows are still there.
-            let all = statement.returning_all(table);
-            let news = self.values(&all, &statement.args);
+            let news = match self.news(&keys, target, set, statement) {
+                Err(stopped) if !self.connection.in_transaction() => return Err(stopped),
+                news => news,
+            };
             let done = news.is_ok();
             for lost in &lost {
-                let Lost {
-                    parent,
-                    child,
-                    key,
-                    values,
-                } = lost;
+                let Lost { parent, of, values } = lost;
+                let (child, key) = (of.table, of.key);
                 let to: Vec<&str> = key.to_columns.iter().map(String::as_str).collect();
                 if self.has(child.name.as_str(), &names(child, &key.columns), values)?
                     && !(done && self.has(&parent_name(key), &to, values)?)
                 {
-                    // A cascade is its table's owner's doing, who may see everything.
-                    let own = parent.name == table.name;
-                    let to: Vec<usize> = to.iter().flat_map(|c| parent.column(c)).collect();
-                    let shows = !own || sight.reads(&to);
+                    // A cascade is its table's owner's doing, but it is its caller who is told.
+                    let shows = self.rights.sight(parent, &[]).reads(&of.to(parent));
                     let fault = still_referenced(parent, child, key, values, shows);
                     return Ok(Some(fault));
                 }
             }
-            for row in news.unwrap_or_default() {
-                if let Some(fault) = set.and_then(|set| {
-                    let orphan = self.orphan(table, &row, Some(set), sight);
-                    orphan.unwrap_or_default()
-                }) {
-                    return Ok(Some(fault));
-                }
-            }
-            Ok(None)
+            self.orphan(table, news.unwrap_or_default(), sight)
         });
-        self.connection.execute(sql::DEFER_END, &[])?;
-        found
+        let ended = self.connection.execute(sql::DEFER_END, &[]);
+        let found = found?;
+        ended?;
+        Ok(found)
     }
 
-    /// What a row points to that is not there; only by keys that have one of `set`, if that is given.
+    /// Does a write, and answers what its rows point to then: by keys that have one of `set`.
+    fn news<'s>(
+        &self,
+        keys: &'s [Declared<'s>],
+        target: Target<'_>,
+        set: Option<&[usize]>,
+        statement: &Statement<'_>,
+    ) -> Result<Vec<(&'s ForeignKey, Vec<Value>)>, DataError> {
+        let table = target.table;
+        let mut columns = Vec::new();
+        for of in keys
+            .iter()
+            .filter(|of| set.is_some() && of.is_of(table, set))
+        {
+            columns.extend(&of.key.columns);
+            if of.points_to(table, None) {
+                columns.extend(of.to(table));
+            }
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        let (mut news, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        let text = statement.returning(table, &columns);
+        self.connection.query(&text, &statement.args, |row| {
+            rows += 1;
+            if rows <= ROWS_MAX && bytes <= BYTES_MAX {
+                let row = sparse(table, &columns, &row, 0);
+                for (key, values) in own(keys, table, set, &row) {
+                    bytes += size(&values);
+                    news.push((key, values));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(news)
+    }
+
+    /// The first key by which a row of `table` points to nothing.
     fn orphan(
         &self,
         table: &Table,
-        row: &[Value],
-        set: Option<&[usize]>,
+        points: Vec<(&ForeignKey, Vec<Value>)>,
         sight: &Sight,
     ) -> Result<Option<SqlFault>, DataError> {
-        for of in self.declared()? {
-            let key = of.key;
-            let touched = set.is_none_or(|set| key.columns.iter().any(|at| set.contains(at)));
-            if of.table.name != table.name || !touched {
-                continue;
-            }
-            let Some(values) = picked(row, &key.columns) else {
-                continue;
-            };
-            let itself = key.to_schema == "public" && key.to_table == table.name.as_str() && {
-                let to: Vec<usize> = key
-                    .to_columns
-                    .iter()
-                    .flat_map(|c| table.column(c))
-                    .collect();
-                picked(row, &to).as_ref() == Some(&values)
-            };
+        for (key, values) in points {
             let to: Vec<&str> = key.to_columns.iter().map(String::as_str).collect();
-            if !itself && !self.has(&parent_name(key), &to, &values)? {
+            if !self.has(&parent_name(key), &to, &values)? {
                 let shows = sight.reads(&key.columns);
                 return Ok(Some(not_present(table, key, &values, shows)));
             }
@@ -345,54 +367,101 @@ impl<'a> Runner<'a> {
         Ok(None)
     }
 
-    /// Gathers by which keys a row of `table` was pointed to that is to go, or to have `set` changed; and
-    /// the rows that go with it.
-    fn loses<'s>(
+    /// By which keys rows may be pointed to that are to go, or to have `set` changed, and those that go
+    /// with them; in the order in which PostgreSQL looks. None when they are too many.
+    fn lost<'s>(
         &self,
-        keys: &[Declared<'s>],
-        table: &'s Table,
-        row: &[Value],
-        set: Option<&[usize]>,
-        lost: &mut Vec<Lost<'s>>,
-        rows: &mut usize,
-    ) -> Result<(), DataError> {
-        *rows += 1;
-        if *rows > ROWS_MAX {
-            return Ok(());
+        keys: &'s [Declared<'s>],
+        target: Target<'s>,
+        which: Which<'s>,
+        set: Option<&'s [usize]>,
+    ) -> Result<Option<Vec<Lost<'s>>>, DataError>
+    where
+        'a: 's,
+    {
+        let mut search = Search {
+            keys,
+            set,
+            seen: HashSet::new(),
+            bytes: 0,
+        };
+        let table = target.table;
+        if !search.has_to_look(table) {
+            return Ok(Some(Vec::new()));
         }
-        for of in keys.iter().filter(|of| of.points_to(table, set)) {
-            let key = of.key;
-            let to: Vec<usize> = key
-                .to_columns
-                .iter()
-                .flat_map(|c| table.column(c))
-                .collect();
-            let Some(values) = picked(row, &to) else {
-                continue;
-            };
+        let mut old = Statement::new(self.rights);
+        old.parts(target, which, &search.columns(table))?;
+        let Some(mut next) = self.pointed(&mut search, table, &old.text, &old.args)? else {
+            return Ok(None);
+        };
+        let mut lost = Vec::new();
+        while let Some(one) = next.pop() {
+            let child = one.of.table;
             let action = match set {
-                Some(_) => &of.on_update,
-                None => &of.on_delete,
+                Some(_) => &one.of.on_update,
+                None => &one.of.on_delete,
             };
             match action.as_str() {
-                "NO ACTION" | "RESTRICT" => lost.push(Lost {
-                    parent: table,
-                    child: of.table,
-                    key,
-                    values,
-                }),
-                "CASCADE" if set.is_none() => {
-                    let all: Vec<usize> = (0..of.table.columns.len()).collect();
-                    let by = names(of.table, &key.columns);
-                    let text = sql::rows(of.table.name.as_str(), &names(of.table, &all), &by);
-                    for row in self.values(&text, &values)? {
-                        self.loses(keys, of.table, &row, None, lost, rows)?;
+                "NO ACTION" | "RESTRICT" => lost.push(one),
+                "CASCADE" if set.is_none() && search.has_to_look(child) => {
+                    let mut columns = vec![rowid(child)?];
+                    columns.extend(names(child, &search.columns(child)));
+                    let by = names(child, &one.of.key.columns);
+                    let text = sql::rows(child.name.as_str(), &columns, &by);
+                    match self.pointed(&mut search, child, &text, &one.values)? {
+                        Some(more) => next.extend(more),
+                        None => return Ok(None),
                     }
                 }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(Some(lost))
+    }
+
+    /// By which keys the rows of a statement may be pointed to, the last of them first; its columns are
+    /// the rowid and what the search asks of `table`. None when they are too many.
+    fn pointed<'s>(
+        &self,
+        search: &mut Search<'s>,
+        table: &'s Table,
+        text: &str,
+        args: &[Value],
+    ) -> Result<Option<Vec<Lost<'s>>>, DataError> {
+        let columns = search.columns(table);
+        let mut lost = Vec::new();
+        let mut full = false;
+        let outcome = self.connection.query(text, args, |row| {
+            let ValueRef::Integer(rowid) = row.get(0) else {
+                return Ok(());
+            };
+            if !search.seen.insert((table.name.as_str(), rowid)) {
+                return Ok(());
+            }
+            let values = sparse(table, &columns, &row, 1);
+            for of in search.pointing(table) {
+                if let Some(values) = picked(&values, &of.to(table)) {
+                    search.bytes += size(&values);
+                    lost.push(Lost {
+                        parent: table,
+                        of,
+                        values,
+                    });
+                }
+            }
+            full = search.seen.len() > ROWS_MAX || search.bytes > BYTES_MAX;
+            match full {
+                // It ends the statement, and is not told.
+                true => Err(DataError::Internal(String::new())),
+                false => Ok(()),
+            }
+        });
+        if full {
+            return Ok(None);
+        }
+        outcome?;
+        lost.reverse();
+        Ok(Some(lost))
     }
 
     /// All foreign keys, in order of declaration.
@@ -436,7 +505,7 @@ impl<'a> Runner<'a> {
         Ok(!found.is_empty())
     }
 
-    /// The rows of a statement, the first of them.
+    /// The rows of a statement that has few.
     fn values(&self, text: &str, args: &[Value]) -> Result<Vec<Vec<Value>>, DataError> {
         let mut rows = Vec::new();
         self.connection.query(text, args, |row| {
@@ -449,6 +518,18 @@ impl<'a> Runner<'a> {
         Ok(rows)
     }
 
+    /// How a write fails, if it does, and leaves the transaction open.
+    pub(super) fn failure(
+        &self,
+        statement: &Statement<'_>,
+    ) -> Result<Option<SqliteError>, DataError> {
+        match self.connection.execute(&statement.text, &statement.args) {
+            Ok(_) => Ok(None),
+            Err(error) if self.connection.in_transaction() => Ok(Some(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Does something of which nothing stays.
     pub(super) fn tried<T>(
         &self,
@@ -456,9 +537,12 @@ impl<'a> Runner<'a> {
     ) -> Result<T, DataError> {
         self.connection.execute(sql::SAVEPOINT, &[])?;
         let outcome = work();
-        self.connection.execute(sql::UNDO, &[])?;
-        self.connection.execute(sql::RELEASE, &[])?;
-        outcome
+        let undone = self.connection.execute(sql::UNDO, &[]);
+        let undone = undone.and_then(|_| self.connection.execute(sql::RELEASE, &[]));
+        // Of a write that is stopped SQLite undoes the whole transaction, and the savepoint with it.
+        let outcome = outcome?;
+        undone?;
+        Ok(outcome)
     }
 }
 
@@ -480,16 +564,85 @@ impl Attempt<'_> {
 }
 
 impl Declared<'_> {
+    /// Whether it is one of `table`; one that has a column of `set`, if that is given.
+    fn is_of(&self, table: &Table, set: Option<&[usize]>) -> bool {
+        self.table.name == table.name
+            && set.is_none_or(|set| self.key.columns.iter().any(|at| set.contains(at)))
+    }
+
     /// Whether it points to rows of `table`; to one of `set` there, if that is given.
     fn points_to(&self, table: &Table, set: Option<&[usize]>) -> bool {
         let key = self.key;
         key.to_schema == "public"
             && key.to_table == table.name.as_str()
-            && set.is_none_or(|set| {
-                let mut to = key.to_columns.iter().flat_map(|c| table.column(c));
-                to.any(|at| set.contains(&at))
-            })
+            && set.is_none_or(|set| self.to(table).iter().any(|at| set.contains(at)))
     }
+
+    /// The columns of its parent that it points to.
+    fn to(&self, parent: &Table) -> Vec<usize> {
+        let to = self.key.to_columns.iter();
+        to.flat_map(|column| parent.column(column)).collect()
+    }
+}
+
+impl<'s> Search<'s> {
+    fn pointing(&self, table: &'s Table) -> impl Iterator<Item = &'s Declared<'s>> + use<'s> {
+        let set = self.set;
+        self.keys.iter().filter(move |of| of.points_to(table, set))
+    }
+
+    fn has_to_look(&self, table: &'s Table) -> bool {
+        self.pointing(table).next().is_some()
+    }
+
+    /// The columns of `table` that are pointed to.
+    fn columns(&self, table: &'s Table) -> Vec<usize> {
+        let mut columns: Vec<usize> = self.pointing(table).flat_map(|of| of.to(table)).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+}
+
+/// What a row of `table` points to, but itself; only by keys that have one of `set`, if that is given.
+fn own<'s>(
+    keys: &[Declared<'s>],
+    table: &Table,
+    set: Option<&[usize]>,
+    row: &[Value],
+) -> Vec<(&'s ForeignKey, Vec<Value>)> {
+    let mut points = Vec::new();
+    for of in keys.iter().filter(|of| of.is_of(table, set)) {
+        let Some(values) = picked(row, &of.key.columns) else {
+            continue;
+        };
+        let itself =
+            of.points_to(table, None) && picked(row, &of.to(table)).as_ref() == Some(&values);
+        if !itself {
+            points.push((of.key, values));
+        }
+    }
+    points
+}
+
+/// A row of `table` of which only these columns were read, from column `from` of `row` on.
+fn sparse(table: &Table, columns: &[usize], row: &Row<'_>, from: usize) -> Vec<Value> {
+    let mut values = vec![Value::Null; table.columns.len()];
+    for (at, column) in columns.iter().enumerate() {
+        values[*column] = row.get(from + at).to_owned();
+    }
+    values
+}
+
+/// Bytes that a key takes, about.
+fn size(values: &[Value]) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(blob) => blob.len(),
+        _ => 0,
+    };
+    let each = values.iter().map(|value| size_of::<Value>() + bytes(value));
+    size_of::<Lost<'_>>() + each.sum::<usize>()
 }
 
 fn names<'t>(table: &'t Table, columns: &[usize]) -> Vec<&'t str> {

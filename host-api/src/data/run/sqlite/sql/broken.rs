@@ -77,13 +77,18 @@ impl<'a> Statement<'a> {
         Ok(())
     }
 
-    /// The same write, which returns all columns of its rows.
-    pub fn returning_all(&self, table: &Table) -> String {
+    /// The same write, which returns these columns of its rows.
+    pub fn returning(&self, table: &Table, columns: &[usize]) -> String {
         let end = self.returning.unwrap_or(self.text.len());
         let mut text = self.text[..end].to_owned();
-        let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
-        text.push_str(" returning ");
-        list(&columns, &mut text);
+        let columns: Vec<&str> = columns
+            .iter()
+            .map(|at| table.columns[*at].name.as_str())
+            .collect();
+        if !columns.is_empty() {
+            text.push_str(" returning ");
+            list(&columns, &mut text);
+        }
         text
     }
 }

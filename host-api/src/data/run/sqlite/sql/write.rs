@@ -237,7 +237,22 @@ impl<'a> Statement<'a> {
 
     /// The rowids of the rows.
     pub fn rowids(&mut self, target: Target<'a>, which: Which<'a>) -> Result<(), DataError> {
-        self.push(format_args!("select _t0.{} from ", rowid(target.table)?));
+        self.parts(target, which, &[])
+    }
+
+    /// The rowids of the rows, and these columns of them.
+    pub fn parts(
+        &mut self,
+        target: Target<'a>,
+        which: Which<'a>,
+        columns: &[usize],
+    ) -> Result<(), DataError> {
+        self.push(format_args!("select _t0.{}", rowid(target.table)?));
+        for column in columns {
+            self.text.push_str(", _t0.");
+            name(&target.table.columns[*column].name, &mut self.text);
+        }
+        self.text.push_str(" from ");
         name(&target.table.name, &mut self.text);
         self.text.push_str(" as _t0");
         self.which(target, which)

@@ -221,3 +221,90 @@ fn nobody_is_told_of_what_he_may_not_read() {
         "23503|update or delete on table \"a\" violates foreign key constraint \"b_a_id_fkey\" on table \"b\"|Key is still referenced from table \"b\"."
     );
 }
+
+/// What a cascade takes away is another table's: whoever may not read that is not told of it.
+#[test]
+fn nobody_is_told_of_what_goes_with_his_row() {
+    let mut db = db(TABLES);
+    db.grant("b", "anon", Columns::All);
+    let told = |db: &Db| {
+        let delete = db.delete("b", vec![db.is("b", "id", "3")], number_only());
+        let fault = db.fault("anon", &delete);
+        let details = fault.strip_prefix("23503|update or delete on table \"z\" violates foreign key constraint \"c_z_id_fkey\" on table \"c\"|");
+        details.unwrap_or(&fault).to_owned()
+    };
+    let hidden = "Key is still referenced from table \"c\".";
+    assert_eq!(told(&db), hidden);
+    db.grant("z", "anon", Columns::Some(vec![0]));
+    assert_eq!(
+        told(&db),
+        "Key (id)=(1) is still referenced from table \"c\"."
+    );
+    db.grant("z", "anon", Columns::Some(vec![1]));
+    assert_eq!(told(&db), hidden);
+    db.grant("z", "anon", Columns::All);
+    db.protect("z", &[policy("p", Command::All, "true", "true")]);
+    assert_eq!(told(&db), hidden);
+}
+
+/// Rows that go with each other, in a circle.
+#[test]
+fn a_circle_of_cascades_is_gone_around_once() {
+    let db = db("create table node (id integer primary key, parent integer references node (id) on delete cascade);
+create table tag (id integer primary key, node integer references node (id));
+insert into node values (1, 1), (2, null), (3, 2);
+insert into tag values (1, 1), (2, 3);");
+    db.sql("update node set parent = 3 where id = 2");
+    for (id, key) in [("1", "1"), ("2", "3"), ("3", "3")] {
+        let delete = db.delete("node", vec![db.is("node", "id", id)], number_only());
+        assert_eq!(
+            db.fault("service_role", &delete),
+            format!(
+                "23503|update or delete on table \"node\" violates foreign key constraint \"tag_node_fkey\" on table \"tag\"|Key (id)=({key}) is still referenced from table \"tag\"."
+            )
+        );
+    }
+}
+
+/// Only keys are kept to find the one, and no more of them than is set.
+#[test]
+fn large_rows_are_not_gathered() {
+    let db = db("create table p (id text primary key, rest text);
+create table q (id integer primary key, p_id text references p (id));");
+    let told = |key: &str, rest: &str| {
+        db.sql("delete from q");
+        db.sql("delete from p");
+        db.sql(&format!("with recursive n (i) as (select 10 union all select i + 1 from n where i < 29) insert into p select {key}, {rest} from n"));
+        db.sql("insert into q select 1, max(id) from p");
+        let fault = db.fault("service_role", &db.delete("p", vec![], number_only()));
+        let details = fault.strip_prefix("23503|update or delete on table \"p\" violates foreign key constraint \"q_p_id_fkey\" on table \"q\"|");
+        details.unwrap_or(&fault).to_owned()
+    };
+    let large = "i || hex(zeroblob(50000))";
+    assert_eq!(
+        told("i", large),
+        "Key (id)=(29) is still referenced from table \"q\"."
+    );
+    assert_eq!(told(large, "''"), "");
+}
+
+/// SQLite ends the transaction of a write that is stopped, and all savepoints with it.
+#[test]
+fn what_is_stopped_says_so() {
+    let mut db = db("create table note (id integer primary key, owner text);
+insert into note values (1, 'anon'), (2, 'anon');");
+    db.protect("note", &[policy("p", Command::All, "1", "1")]);
+    let interrupt = db.connection.interrupt();
+    let stop = move |_: &[ValueRef<'_>]| {
+        interrupt.interrupt();
+        Ok(crate::data::Value::Null)
+    };
+    db.connection.function("stop", 0, false, stop).unwrap();
+    db.sql("create trigger stopped before insert on note begin select stop() from note; end");
+    let work = merge(db.insert("note", &[r#"{"id":1,"owner":"x"}"#], number_only()));
+    db.connection.execute("begin immediate", &[]).unwrap();
+    let outcome = run(&db.connection, &db.schema, &context("anon"), &work);
+    assert!(!db.connection.in_transaction());
+    let error = outcome.map(|rows| rows.count).unwrap_err();
+    assert_eq!(error.code(), Some("57014"), "{error}");
+}

@@ -253,3 +253,39 @@ insert into page values (1, 'boss', 'b'), (2, 'anon', 'b');",
     assert_eq!(judged("2", true), "1");
     assert_eq!(db.sql("select group_concat(body) from page"), "b,x");
 }
+
+/// Whether a hidden row has the code is not told to whom the policy refuses the change.
+#[test]
+fn a_judged_update_is_refused_by_policies_before_constraints() {
+    let mut db = db(
+        "create table page (id integer primary key, owner text, code text unique);
+insert into page values (1, 'boss', 'hidden'), (2, 'anon', 'b');",
+    );
+    let mine = "_t.\"owner\" = pumice_role()";
+    db.protect("page", &[policy("p", Command::All, mine, "")]);
+    db.connection.set_context(context("anon"));
+    let taken = "23505 duplicate key value violates unique constraint \"page_code_key\"";
+    let refused = format!("{REFUSED} for table \"page\"");
+    for (cells, expect) in [
+        (r#"{"code":"hidden"}"#, taken),
+        (r#"{"owner":"boss","code":"free"}"#, &refused),
+        (r#"{"owner":"boss","code":"hidden"}"#, &refused),
+    ] {
+        let asked = Asked {
+            table: db.table("page"),
+            conditions: vec![],
+            command: Command::Update,
+            rows_max: 5,
+        };
+        let olds = old_rows(&db.connection, &db.schema, &context("anon"), &asked).unwrap();
+        assert_eq!(olds.len(), 1);
+        let cells = db.cells("page", cells);
+        let work = Work::UpdateRows {
+            table: db.table("page"),
+            rows: olds.into_iter().map(|old| (old, cells.clone())).collect(),
+            met: false,
+            answer: number_only(),
+        };
+        assert_eq!(db.text("anon", &work), expect);
+    }
+}

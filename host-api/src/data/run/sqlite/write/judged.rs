@@ -3,7 +3,7 @@
 use super::super::broken::Attempt;
 use super::super::sql::Statement;
 use super::super::sql::write::{Target, Which};
-use super::{Outcome, Runner, Written};
+use super::{Outcome, Runner, Written, is_constraint};
 use crate::data::plan::{Answering, Cells};
 use crate::data::run::{OldRow, changed_meanwhile, key_of};
 use crate::data::schema::Command;
@@ -21,6 +21,10 @@ impl<'a> Runner<'a> {
         let key = key_of(table)?;
         let bound = target.rights.bound(table);
         let mut written = Written::new(target, answering, bound);
+        let checks = match bound {
+            true => self.checks(target, Command::Update, true)?,
+            false => Vec::new(),
+        };
         // First all are seen to be as they were: one change may be another's cascade.
         for (old, _) in rows {
             self.unchanged(target, key, old)?;
@@ -45,16 +49,20 @@ impl<'a> Runner<'a> {
                 cells: &cells,
                 which,
             };
-            self.change(&statement, &mut written, &attempt)?;
+            if let Err(error) = self.change(&statement, &mut written, &attempt) {
+                if is_constraint(&error) {
+                    for check in &checks {
+                        self.would_meet(target, cells.clone(), Some(which), check)?;
+                    }
+                }
+                return Err(error);
+            }
         }
-        if bound {
-            let checks = self.checks(target, Command::Update, true)?;
-            self.meet(
-                target,
-                &checks,
-                written.rowids.as_deref().unwrap_or_default(),
-            )?;
-        }
+        self.meet(
+            target,
+            &checks,
+            written.rowids.as_deref().unwrap_or_default(),
+        )?;
         written.finish(self, answering)
     }
 

@@ -255,9 +255,8 @@ impl<'a> Runner<'a> {
         let mut alone = Statement::new(self.rights);
         alone.insert(target, columns, None, NOTHING)?;
         alone.args = args.to_vec();
-        let done = self.tried(|| Ok(self.connection.execute(&alone.text, &alone.args)))?;
-        match done {
-            Err(error) if !is_unique(error.extended_code) => {
+        match self.tried(|| self.failure(&alone))? {
+            Some(error) if !is_unique(error.extended_code) => {
                 let attempt = Attempt::Insert { columns, met: None };
                 Err(self.refused(error, target, &attempt, &alone))
             }
