@@ -142,14 +142,23 @@ pub fn rowid(table: &Table) -> Result<&'static str, DataError> {
         })
 }
 
+/// What becomes of a row that meets another: it is merged into it, or left out.
+#[derive(Clone, Copy)]
+pub struct OnConflict<'c> {
+    pub plan: &'c ConflictPlan,
+    /// Written beside the row's own values when it is merged.
+    pub defaults: &'c [(usize, String)],
+    /// Left out even if the plan would merge it.
+    pub never_merge: bool,
+}
+
 impl<'a> Statement<'a> {
-    /// One row whose values are bound in order. A row that meets another is merged into it, with the given
-    /// defaults beside its values, or else left out; always left out unless the last says so.
+    /// One row whose values are bound in order.
     pub fn insert(
         &mut self,
         target: Target<'a>,
         columns: &[usize],
-        conflict: Option<(&ConflictPlan, &[(usize, String)], bool)>,
+        conflict: Option<OnConflict<'_>>,
         returned: Returned<'a>,
     ) -> Result<(), DataError> {
         let table = target.table;
@@ -170,11 +179,11 @@ impl<'a> Statement<'a> {
             }
             self.text.push(')');
         }
-        if let Some((conflict, defaults, merge)) = conflict.filter(|_| !all_default) {
+        if let Some(conflict) = conflict.filter(|_| !all_default) {
             self.text.push_str(" on conflict (");
-            self.names(table, &conflict.on);
+            self.names(table, &conflict.plan.on);
             self.text.push_str(") do ");
-            if conflict.merge && merge {
+            if conflict.plan.merge && !conflict.never_merge {
                 let mut word = "update set ";
                 for column in columns {
                     self.text.push_str(word);
@@ -183,7 +192,7 @@ impl<'a> Statement<'a> {
                     name(&table.columns[*column].name, &mut self.text);
                     word = ", ";
                 }
-                for (column, default) in defaults {
+                for (column, default) in conflict.defaults {
                     self.text.push_str(word);
                     name(&table.columns[*column].name, &mut self.text);
                     self.push(format_args!(" = ({default})"));

@@ -275,6 +275,7 @@ insert into page values (1, 'boss', 'hidden'), (2, 'anon', 'b');",
             table: db.table("page"),
             conditions: vec![],
             command: Command::Update,
+            timezone: None,
             rows_max: 5,
         };
         let olds = old_rows(&db.connection, &db.schema, &context("anon"), &asked).unwrap();

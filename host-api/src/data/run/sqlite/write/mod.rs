@@ -24,7 +24,7 @@ use super::answer::Answer;
 use super::broken::{Attempt, NOTHING};
 use super::rules::{generated, null_number};
 use super::sql::Statement;
-use super::sql::write::{Cell, Reach, Returned, Target, Which};
+use super::sql::write::{Cell, OnConflict, Reach, Returned, Target, Which};
 
 /// An answer, and how many rows were written.
 type Outcome = Result<(Rows, Option<u64>), DataError>;
@@ -154,7 +154,11 @@ impl<'a> Runner<'a> {
                 }
             }
             let mut statement = Statement::new(self.rights);
-            let on = conflict.as_ref().map(|c| (c, defaults.as_slice(), !bound));
+            let on = conflict.as_ref().map(|plan| OnConflict {
+                plan,
+                defaults: &defaults,
+                never_merge: bound,
+            });
             statement.insert(target, &columns, on, written.returned())?;
             if let Some(how) = plan.answer.preferences.explain {
                 statement.args = columns.iter().map(|_| Value::Null).collect();
