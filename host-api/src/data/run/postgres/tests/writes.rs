@@ -1,8 +1,8 @@
 use super::*;
 use crate::data::plan::{ConflictPlan, DeletePlan, InsertPlan, UpdatePlan};
 use crate::data::query::{Count, Explain};
-use crate::data::run::Asked;
 use crate::data::run::postgres::old_rows;
+use crate::data::run::{Asked, OldRow};
 
 fn written(table: &Arc<Table>, columns: &[&str]) -> Node {
     from(Source::Written(table.clone()), table, 0, columns)
@@ -299,18 +299,21 @@ async fn judged_rows_are_as_they_were() {
     let db = db().await;
     let item = db.table("item");
     let mut tx = db.begin(Role::ServiceRole).await;
-    let asked = |rows_max| Asked {
+    let asked = |rows_max, timezone: Option<&str>| Asked {
         table: item.clone(),
         conditions: vec![is(col(0, &item, "client_id"), "1")],
         command: crate::data::schema::Command::Update,
-        timezone: None,
+        timezone: timezone.map(str::to_owned),
         rows_max,
     };
-    let olds = old_rows(&mut tx, &asked(2)).await.unwrap();
+    let olds = old_rows(&mut tx, &asked(2, None)).await.unwrap();
     assert_eq!(olds.len(), 2);
-    let more = old_rows(&mut tx, &asked(1)).await;
+    let more = old_rows(&mut tx, &asked(1, None)).await;
     assert!(matches!(more, Err(DataError::TooLarge(_))));
-    let update = |timezone: Option<&str>| {
+    let tokyo = old_rows(&mut tx, &asked(2, Some("Asia/Tokyo"))).await;
+    let tokyo = tokyo.unwrap();
+    assert!(tokyo[0].json.contains("+09:00"), "{}", tokyo[0].json);
+    let update = |olds: &[OldRow], timezone: Option<&str>| {
         let sets: [&[(&str, &str)]; 2] = [
             &[("name", "\"x\""), ("price", "default")],
             &[("name", "\"y\"")],
@@ -326,16 +329,15 @@ async fn judged_rows_are_as_they_were() {
             answer,
         }
     };
-    // Their times are read in one zone and answered in another.
     tx.savepoint().await.unwrap();
     assert_eq!(
-        text(db.run(&mut tx, update(Some("Asia/Tokyo"))).await),
+        text(db.run(&mut tx, update(&tokyo, Some("Asia/Tokyo"))).await),
         concat!(
             r#"[{"id":1,"name":"x","price":7.00,"at":"2024-01-01T21:00:00+09:00"},"#,
             r#"{"id":2,"name":"y","price":2.00,"at":"2024-06-01T21:00:00+09:00"}]"#
         )
     );
-    assert!(text(db.run(&mut tx, update(None)).await).starts_with("40001"));
+    assert!(text(db.run(&mut tx, update(&olds, None)).await).starts_with("40001"));
     tx.rollback_to().await.unwrap();
     let item_two = &olds[1..];
     tx.savepoint().await.unwrap();
