@@ -2,7 +2,7 @@
 
 use http::{Method, Response};
 use pumice_host_api::data::query::{
-    Condition, Conflict, Insert, Missing, Operator, Query, Resolution, Test, body,
+    self, Condition, Conflict, Insert, Missing, Operator, Query, Resolution, Rows, Test, body,
 };
 use pumice_host_api::data::{Actor, DataError, Schema, Table};
 use serde_json::value::RawValue;
@@ -77,6 +77,17 @@ impl Visit<'_> {
             on: parsed.on_conflict.take().unwrap_or_default(),
             merge: resolution == Resolution::MergeDuplicates,
         });
+        let rows = self.inserted(&actor, &mut parsed, rows, conflict).await?;
+        answer::created(&parsed, name, keyed, rows)
+    }
+
+    async fn inserted(
+        &self,
+        actor: &Actor,
+        parsed: &mut Parsed<'_>,
+        rows: query::Body,
+        conflict: Option<Conflict>,
+    ) -> Result<Rows, Error> {
         let insert = Insert {
             query: std::mem::take(&mut parsed.query),
             rows,
@@ -86,11 +97,11 @@ impl Visit<'_> {
             returning: parsed.returning(),
         };
         let preferences = parsed.preferences(true);
-        let rows = self
+        let within = self.within();
+        Ok(self
             .store
-            .insert(&actor, self.within(), insert, preferences)
-            .await?;
-        answer::created(&parsed, name, keyed, rows)
+            .insert(actor, within, insert, preferences)
+            .await?)
     }
 
     async fn update(
@@ -151,23 +162,13 @@ impl Visit<'_> {
                 return Err(DataError::sql("PGRST115", message).into());
             }
         }
-        let mut query = std::mem::take(&mut parsed.query);
-        query.filters.clear();
-        let insert = Insert {
-            query,
-            rows,
-            columns: parsed.columns.take(),
-            missing_default: parsed.prefer.missing == Some(Missing::Default),
-            conflict: Some(Conflict {
-                on: Vec::new(),
-                merge: true,
-            }),
-            returning: parsed.returning(),
+        parsed.query.filters.clear();
+        let conflict = Conflict {
+            on: Vec::new(),
+            merge: true,
         };
-        let preferences = parsed.preferences(true);
         let rows = self
-            .store
-            .insert(&actor, self.within(), insert, preferences)
+            .inserted(&actor, &mut parsed, rows, Some(conflict))
             .await?;
         answer::replaced(&parsed, rows)
     }

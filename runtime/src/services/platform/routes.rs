@@ -276,13 +276,13 @@ async fn delete_secret(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What the app's tables are.
 /// The files that have run on the app's database.
 async fn migrations(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Vec<Applied>>> {
     let app = api.platform.app(&app)?;
     Ok(Json(api.platform.applied(&app).await?))
 }
 
+/// What the app's tables are.
 async fn schema(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Arc<Schema>>> {
     let app = api.platform.app(&app)?;
     Ok(Json(app.data.schema().await?))
