@@ -62,6 +62,97 @@ export interface Job<P = any> {
 /** Makes a script of `handler`, run as a job. What it throws counts as a failed attempt. */
 export function defineScript<P = any>(handler: (job: Job<P>) => void | Promise<void>): ScriptDefinition
 
+/** Somebody who is about to become a user of the app. */
+export interface NewUser {
+  /** The id that the user will have, a UUID. */
+  id: string
+  email: string | null
+  /** Digits, without `+`. */
+  phone: string | null
+  /** What users say of themselves. */
+  userMetadata: Record<string, any>
+  /** What the app says of the user. Its `provider` and `providers` are the host's. */
+  appMetadata: Record<string, any>
+  isAnonymous: boolean
+  /** What they come with: `email`, `phone`, `anonymous`, or a provider such as `google`. */
+  provider: string
+  /** The address that the request came from. */
+  ip: string | null
+}
+
+/** What a user gets in place of the metadata they came with; what is left out stays. */
+export interface NewMetadata {
+  userMetadata?: Record<string, unknown>
+  appMetadata?: Record<string, unknown>
+}
+
+/**
+ * Makes a hook of `handler`, which is asked before somebody becomes a user. Nothing returned allows them; `reject`
+ * refuses them, and its code and message reach the client. It may read and not write.
+ */
+export function defineBeforeUserCreated(
+  handler: (user: NewUser) => NewMetadata | undefined | void | Promise<NewMetadata | undefined | void>,
+): HookDefinition
+
+/** An access token that is about to be made. */
+export interface ClaimsRequest {
+  /** The user's id, a UUID. */
+  userId: string
+  /** The claims that the token would have. */
+  claims: Record<string, any>
+  /** How the user has proved who they are: `password`, `otp`, `oauth`, `token_refresh` … */
+  authenticationMethod: string
+}
+
+/**
+ * Makes a hook of `handler`, which returns the claims of an access token, at each sign-in and refresh; nothing
+ * returned leaves them as they are. Those that say who the user is and how they signed in stay in any case. It may
+ * read and not write.
+ */
+export function defineCustomClaims(
+  handler: (
+    request: ClaimsRequest,
+  ) => Record<string, unknown> | undefined | void | Promise<Record<string, unknown> | undefined | void>,
+): HookDefinition
+
+/** What a user is to be told. */
+export interface Message {
+  channel: 'email' | 'sms'
+  /** An address, or a phone number's digits without `+`. */
+  to: string
+  /** What it is about. */
+  kind:
+    | 'confirmation'
+    | 'invite'
+    | 'magic_link'
+    | 'recovery'
+    | 'email_change'
+    | 'phone_change'
+    | 'reauthentication'
+    | 'otp'
+    | (string & {})
+  /** The code that the user may type in. */
+  token: string
+  /** What a link of the app's own carries to `/auth/v1/verify` in place of the code. */
+  tokenHash: string | null
+  /** The link that does it in one step. */
+  confirmationUrl: string | null
+  /** The app's own address. */
+  siteUrl: string
+  /** Where the link leads in the end. */
+  redirectTo: string | null
+  /** The user as `/auth/v1/user` shows them. */
+  user: Record<string, any>
+  /** Of a change: the address or number that is to be theirs. */
+  newAddress: string | null
+}
+
+/**
+ * Makes a hook of `handler`, which sends mails and text messages to the app's users: the host then sends none. What
+ * `reject` says reaches the client. It may write, and call the hosts in its `egress`.
+ */
+export function defineSendMessage(handler: (message: Message) => void | Promise<void>): HookDefinition
+
 declare const definition: unique symbol
 /** What a function's file exports by default. */
 export interface FunctionDefinition {
@@ -75,6 +166,9 @@ export interface ProcedureDefinition {
 }
 export interface ScriptDefinition {
   readonly [definition]: 'script'
+}
+export interface HookDefinition {
+  readonly [definition]: 'hook'
 }
 
 /**

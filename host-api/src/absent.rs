@@ -6,7 +6,6 @@
 
 use crate::HostCtx;
 use crate::bindings::pumice::platform::{mail, push, types};
-use crate::entry::Kind;
 use crate::meter::Weight;
 
 type Answer<T, E> = wasmtime::Result<Result<T, E>>;
@@ -35,9 +34,9 @@ impl Weight for mail::Message {
 
 impl HostCtx {
     fn no_write<E>(&self, not_configured: E, not_in_before_trigger: E) -> E {
-        match self.entry.kind {
-            Kind::BeforeTrigger => not_in_before_trigger,
-            _ => not_configured,
+        match self.entry.kind.only_reads() {
+            true => not_in_before_trigger,
+            false => not_configured,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::HostCtx;
 )]
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: ["../wit", "../wit/v0_2"],
         inline: "
             package pumice:host@0.1.0;
             world everything {
@@ -40,6 +40,9 @@ mod generated {
                 export pumice:platform/after-trigger-handler@0.1.0;
                 export pumice:platform/procedure-handler@0.1.0;
                 export pumice:platform/script-handler@0.1.0;
+                export pumice:platform/before-user-created-handler@0.2.0;
+                export pumice:platform/custom-claims-handler@0.2.0;
+                export pumice:platform/send-message-handler@0.2.0;
             }
         ",
         world: "pumice:host/everything",
@@ -68,6 +71,7 @@ mod generated {
             "pumice:platform/data.[method]transaction.update": async | trappable,
             "pumice:platform/data.[method]transaction.delete": async | trappable,
             "pumice:platform/data.[method]transaction.sql": async | trappable,
+            "pumice:platform/identity.has-permission": async | trappable,
             "pumice:platform/jobs.enqueue": async | trappable,
             "pumice:platform/files.get": async | trappable,
             "pumice:platform/files.delete": async | trappable,
@@ -81,8 +85,16 @@ mod generated {
 }
 
 pub use generated::exports;
-pub use generated::exports::pumice::platform as handlers;
-pub(crate) use generated::{pumice, wasi};
+/// What guests export since version 0.1.0.
+pub use generated::exports::pumice::platform0_1_0 as handlers;
+/// What they export since version 0.2.0.
+pub use generated::exports::pumice::platform0_2_0 as hooks;
+pub(crate) use generated::wasi;
+
+/// Imports are those of 0.1.0, and later ones if there ever are any.
+pub(crate) mod pumice {
+    pub(crate) use super::generated::pumice::platform0_1_0 as platform;
+}
 
 /// The bindings' names of the two resources a request handler is given.
 pub use generated::wasi::http::types::{IncomingRequest, ResponseOutparam};
@@ -131,6 +143,9 @@ pub struct Handlers {
     pub after: Option<handlers::after_trigger_handler::GuestIndices>,
     pub procedure: Option<handlers::procedure_handler::GuestIndices>,
     pub script: Option<handlers::script_handler::GuestIndices>,
+    pub before_user_created: Option<hooks::before_user_created_handler::GuestIndices>,
+    pub custom_claims: Option<hooks::custom_claims_handler::GuestIndices>,
+    pub send_message: Option<hooks::send_message_handler::GuestIndices>,
 }
 
 impl Handlers {
@@ -141,6 +156,9 @@ impl Handlers {
             after: handlers::after_trigger_handler::GuestIndices::new(pre).ok(),
             procedure: handlers::procedure_handler::GuestIndices::new(pre).ok(),
             script: handlers::script_handler::GuestIndices::new(pre).ok(),
+            before_user_created: hooks::before_user_created_handler::GuestIndices::new(pre).ok(),
+            custom_claims: hooks::custom_claims_handler::GuestIndices::new(pre).ok(),
+            send_message: hooks::send_message_handler::GuestIndices::new(pre).ok(),
         }
     }
 }

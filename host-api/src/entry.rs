@@ -105,9 +105,20 @@ pub enum Kind {
     AfterTrigger,
     Procedure,
     Script,
+    /// A hook of `/auth/v1`, as the two below.
+    BeforeUserCreated,
+    CustomClaims,
+    SendMessage,
 }
 
 impl Kind {
+    /// The hooks of `/auth/v1`: what a manifest's `[[hook]]` may be.
+    pub const HOOKS: [Kind; 3] = [
+        Kind::BeforeUserCreated,
+        Kind::CustomClaims,
+        Kind::SendMessage,
+    ];
+
     /// The word used in logs and outcome records.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -116,6 +127,22 @@ impl Kind {
             Kind::AfterTrigger => "after-trigger",
             Kind::Procedure => "procedure",
             Kind::Script => "script",
+            Kind::BeforeUserCreated => "before-user-created",
+            Kind::CustomClaims => "custom-claims",
+            Kind::SendMessage => "send-message",
+        }
+    }
+
+    /// Whether it is asked before something that may be refused or tried again: it reads, and changes
+    /// nothing. `wit/` calls what it may not do `not-in-before-trigger`, after the first of its sort.
+    pub fn only_reads(self) -> bool {
+        match self {
+            Kind::BeforeTrigger | Kind::BeforeUserCreated | Kind::CustomClaims => true,
+            Kind::Function
+            | Kind::AfterTrigger
+            | Kind::Procedure
+            | Kind::Script
+            | Kind::SendMessage => false,
         }
     }
 }

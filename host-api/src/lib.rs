@@ -8,6 +8,7 @@
 //! hook calls, and the bytes it carries by the function itself (`price.rs`).
 
 mod absent;
+pub mod auth;
 pub mod bindings;
 mod budget;
 pub mod cache;
@@ -23,6 +24,7 @@ pub mod jobs;
 mod log;
 pub mod messaging;
 mod meter;
+pub mod permissions;
 pub mod price;
 mod secrets;
 mod table;
@@ -40,8 +42,8 @@ pub use crate::cache::Cache;
 pub use crate::entry::{Entry, HostLimits, Kind, Secrets};
 pub use crate::files::{Bucket, Buckets, FileLimits, FileStore};
 pub use crate::http::{
-    BrokenOff, Egress, EgressClient, EgressFault, EgressPolicy, GuestBody, HeadError, IncomingBody,
-    ResponseHandle,
+    BrokenOff, Egress, EgressClient, EgressFault, EgressPolicy, FetchLimits, GuestBody, HeadError,
+    HttpFault, IncomingBody, ResponseHandle,
 };
 pub use crate::identity::{Caller, Role};
 pub use crate::ids::{AppId, AppName, ComponentName, InvalidName, InvocationId};

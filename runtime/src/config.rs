@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::limits;
+use crate::services::mail::MailSettings;
+use crate::services::mail::smtp::NoSmtpUrl;
 
 /// Settings of one server process.
 #[derive(Clone, Debug)]
@@ -19,12 +21,17 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Private networks that guests may reach, such as `10.1.0.0/16`: none by default.
     pub allow_private: Vec<ipnet::IpNet>,
-    /// Proxies whose `x-forwarded-*` headers are believed: this machine's by default.
+    /// Proxies whose `x-forwarded-*` headers are believed: this machine's by default, so that any process
+    /// on it can say that it is somebody else. `[]` believes nobody.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The PostgreSQL server that new apps' databases are made on; each app has an SQLite file without it.
     pub database_url: Option<DatabaseUrl>,
     /// Connections to that server at most.
     pub database_connections: u32,
+    /// Passwords that attackers know, in the format of the Pwned Passwords downloader, ordered by hash.
+    pub leaked_passwords: Option<PathBuf>,
+    /// Where nodes count rate limits together; each in its own memory without it.
+    pub redis_url: Option<DatabaseUrl>,
     /// Whether SQLite waits for the disk. Off only in a test which shows what that loses.
     pub sqlite_durable: bool,
     /// After which step of a move the process ends. Only in a test which shows that nothing is lost then.
@@ -32,16 +39,19 @@ pub struct Config {
     /// Whether apps believe tokens signed with the secret of `--compat`. On only in tests, which have to
     /// be signed-in users.
     pub shared_secret: bool,
+    /// How mails leave.
+    pub mail: MailSettings,
     pub node: limits::Node,
 }
 
-/// A connection string. It holds a password, so that its `Debug` says nothing.
+/// A connection string. It holds a password, so that its `Debug` says no more than its scheme.
 #[derive(Clone)]
 pub struct DatabaseUrl(pub String);
 
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("postgres://…")
+        let scheme = self.0.split_once("://").map_or("", |(scheme, _)| scheme);
+        write!(f, "{scheme}://…")
     }
 }
 
@@ -65,7 +75,15 @@ const KEYS: &[&str] = &[
     "memory_mib",
     "database_url",
     "database_connections",
+    "leaked_passwords",
+    "redis_url",
+    "smtp_url",
+    "mail_from",
+    "mailbox",
 ];
+
+/// Keys whose value may be a password.
+const SECRET: [&str; 3] = ["database_url", "redis_url", "smtp_url"];
 
 /// Variables of the command line and of the guest compiler.
 const NOT_OURS: &[&str] = &[
@@ -77,6 +95,7 @@ const NOT_OURS: &[&str] = &[
     "bin",
     "guests",
     "test_database_url",
+    "test_redis_url",
     "move_to",
 ];
 
@@ -138,17 +157,26 @@ impl Config {
                 .collect(),
             database_url: None,
             database_connections: 80,
+            leaked_passwords: None,
+            redis_url: None,
             sqlite_durable: true,
             move_abort: None,
             shared_secret: false,
+            mail: MailSettings::default(),
             node: limits::Node::default(),
         };
         for (key, (value, place)) in values {
             if let Err(fix) = config.set(&key, &value) {
-                // What stands there may be a password.
-                let shown = if key == "database_url" { "…" } else { &value };
+                let secret = SECRET.contains(&key.as_str());
+                let shown = if secret { "…" } else { &value };
                 faults.push(format!("{place}: `{key}` is `{shown}`; {fix}"));
             }
+        }
+        if config.mail.smtp.is_some() && config.mail.from.is_none() {
+            faults.push(
+                "`smtp_url` is set and `mail_from` is not; write who sends, such as \"Shop <no-reply@shop.example>\""
+                    .to_owned(),
+            );
         }
         if faults.is_empty() {
             Ok(config)
@@ -194,8 +222,43 @@ impl Config {
                 }
                 self.database_url = Some(DatabaseUrl(value.to_owned()));
             }
+            "leaked_passwords" => {
+                let path = PathBuf::from(value);
+                if !path.is_file() {
+                    return Err("write the path of a file that can be read".to_owned());
+                }
+                self.leaked_passwords = Some(path);
+            }
+            "redis_url" => {
+                if !(value.starts_with("redis://") || value.starts_with("rediss://")) {
+                    return Err("write an address such as redis://:password@host:6379".to_owned());
+                }
+                self.redis_url = Some(DatabaseUrl(value.to_owned()));
+            }
+            "smtp_url" => {
+                self.mail.smtp = Some(
+                    value
+                        .parse()
+                        .map_err(|fault: NoSmtpUrl| fault.to_string())?,
+                )
+            }
+            "mail_from" => {
+                let from = value.parse().map_err(|_| {
+                    "write an address such as \"Shop <no-reply@shop.example>\"".to_owned()
+                })?;
+                self.mail.from = Some(from);
+            }
+            "mailbox" => {
+                self.mail.mailbox = value
+                    .parse()
+                    .map_err(|_| "write true or false".to_owned())?
+            }
+            "test_mail_pause_ms" if cfg!(debug_assertions) => {
+                self.mail.pauses = [Duration::from_millis(u64::from(count(60_000)?)); 2]
+            }
             "database_connections" => self.database_connections = count(10_000)?,
             "test_sqlite_durable" if cfg!(debug_assertions) => self.sqlite_durable = value != "off",
+            "test_clock" if cfg!(debug_assertions) => crate::clock::move_by(value.into()),
             "test_move_abort" if cfg!(debug_assertions) => self.move_abort = value.parse().ok(),
             "test_shared_secret" if cfg!(debug_assertions) => self.shared_secret = value == "on",
             "connections" => self.node.connections = count(1_000_000)? as usize,
@@ -256,13 +319,28 @@ mod tests {
 
         std::fs::write(
             folder.path().join("server.toml"),
-            "listn = 1\ninstances = 0\n",
+            "listn = 1\ninstances = 0\nleaked_passwords = \"/nowhere/at/all\"\n",
         )
         .unwrap();
-        let text = load(&[], &[]).unwrap_err().to_string();
+        let smtp = load(&[("PUMICE_SMTP_URL", "smtp://a:hunter2@h/x")], &[]);
+        let told = smtp.unwrap_err().to_string();
         assert!(
-            text.contains("`listn`") && text.contains("`instances` is `0`; write a whole number"),
+            told.contains("`smtp_url` is `…`") && !told.contains("hunter2"),
+            "{told}"
+        );
+        let text = load(&[("PUMICE_REDIS_URL", "http://:hunter2@host")], &[]);
+        let text = text.unwrap_err().to_string();
+        assert!(
+            text.contains("`redis_url` is `…`") && !text.contains("hunter2"),
             "{text}"
         );
+        let text = load(&[], &[]).unwrap_err().to_string();
+        for fault in [
+            "`listn`",
+            "`instances` is `0`; write a whole number",
+            "`leaked_passwords` is `/nowhere/at/all`; write the path of a file",
+        ] {
+            assert!(text.contains(fault), "{text}");
+        }
     }
 }

@@ -17,6 +17,11 @@ impl Digest {
         Digest(value)
     }
 
+    /// A digest that was stored as its bytes; none of any other length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Digest> {
+        bytes.try_into().ok().map(Digest)
+    }
+
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

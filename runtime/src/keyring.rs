@@ -13,6 +13,8 @@ use aws_lc_rs::{hkdf, hmac};
 /// Derived keys; the root itself is not kept.
 pub struct Keyring {
     artifacts: hmac::Key,
+    refresh_tokens: hmac::Key,
+    codes: hmac::Key,
     seal: RandomizedNonceKey,
 }
 
@@ -60,6 +62,8 @@ impl Keyring {
         let seal = RandomizedNonceKey::new(&AES_256_GCM, &derive(b"seal")?);
         Ok(Keyring {
             artifacts: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"artifacts")?),
+            refresh_tokens: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"refresh tokens")?),
+            codes: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"codes")?),
             seal: seal.map_err(|_| std::io::Error::other("key derivation failed"))?,
         })
     }
@@ -67,6 +71,16 @@ impl Keyring {
     /// The key of the artifact store's MACs.
     pub fn artifacts(&self) -> hmac::Key {
         self.artifacts.clone()
+    }
+
+    /// The key under which refresh tokens are written.
+    pub fn refresh_tokens(&self) -> &hmac::Key {
+        &self.refresh_tokens
+    }
+
+    /// The key from which links are made of codes.
+    pub fn codes(&self) -> &hmac::Key {
+        &self.codes
     }
 
     /// Encrypts `value` so that it opens only at `place` (what it is and whose).

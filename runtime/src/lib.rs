@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod cli;
+mod clock;
 pub mod config;
 mod connection;
 pub mod digest;
@@ -9,6 +10,7 @@ pub mod engine;
 pub mod entries;
 pub mod error;
 pub mod functions;
+pub mod fuzz;
 pub mod invoke;
 pub mod keyring;
 pub mod limits;

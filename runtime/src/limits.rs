@@ -51,9 +51,14 @@ const MIB: usize = 1024 * 1024;
 impl Limits {
     /// What an entry gets when its manifest says nothing.
     pub const fn default_of(kind: Kind) -> Limits {
-        // Waiting is free for a function and dear for a trigger, which a writer waits for.
+        // Waiting is free for a function and dear for a trigger or a hook, which a writer or somebody
+        // who signs in waits for.
         let (wall, memory_bytes) = match kind {
-            Kind::BeforeTrigger | Kind::AfterTrigger => (Duration::from_millis(500), 64 * MIB),
+            Kind::BeforeTrigger
+            | Kind::AfterTrigger
+            | Kind::BeforeUserCreated
+            | Kind::CustomClaims
+            | Kind::SendMessage => (Duration::from_millis(500), 64 * MIB),
             Kind::Procedure => (Duration::from_millis(500), 128 * MIB),
             Kind::Function => (Duration::from_secs(30), 128 * MIB),
             Kind::Script => (Duration::from_secs(15 * 60), 128 * MIB),
@@ -231,6 +236,20 @@ pub const JOBS_LOOK: Duration = Duration::from_secs(60);
 
 /// Verified tokens remembered for each app; checking one anew costs about 100 µs.
 pub const TOKENS_CACHED_MAX: u64 = 10_000;
+/// Signing keys of an app that are not revoked: each is in the JWKS that every client fetches.
+pub const SIGNING_KEYS_MAX: usize = 32;
+/// Revoked signing keys of an app that are still listed.
+pub const REVOKED_KEYS_KEPT: i64 = 50;
+/// Opaque API keys of an app: all are in memory.
+pub const API_KEYS_MAX: usize = 100;
+/// The name of an API key.
+pub const API_KEY_NAME_BYTES_MAX: usize = 64;
+/// `accepted_keys` of `[auth]`: a token that names no key is tried with each.
+pub const ACCEPTED_KEYS_MAX: usize = 10;
+/// A secret that signs: HS256 has no more than its 32 bytes (RFC 7518 §3.2).
+pub const SHARED_SECRET_BYTES_MIN: usize = 32;
+/// How long others may keep an app's JWKS. A key on standby should have been there for as long before it signs.
+pub const JWKS_AGE: Duration = Duration::from_secs(600);
 /// A token as sent: far above any real one.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// The reason beside a status that an app's SQL function chose: a line of a head, not a letter.
@@ -285,3 +304,185 @@ pub const JOBS_STOP_WAIT: Duration = Duration::from_secs(5);
 /// How long a move of an app's data waits for its jobs and deliveries under way: twice what most of them
 /// may take. What takes longer runs again where the data is then, when its lease is over.
 pub const MOVE_QUIET_WAIT: Duration = Duration::from_secs(30);
+
+/// Rows of one answer about permissions, unless it is asked for more or less.
+pub const PERMISSIONS_PAGE: u64 = 100;
+/// The most that it may be asked for.
+pub const PERMISSIONS_PAGE_MAX: u64 = 1_000;
+/// Members of the platform: people, and machines that deploy.
+pub const MEMBERS_MAX: i64 = 10_000;
+/// Tokens of one member that have not expired.
+pub const MEMBER_TOKENS_MAX: i64 = 50;
+/// Letters of a member's name, or of a token's.
+pub const MEMBER_NAME_MAX: usize = 80;
+/// How long a member's token lives unless it says otherwise.
+pub const MEMBER_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The most that it may say.
+pub const MEMBER_TOKEN_LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// What `password_min` may ask for at most.
+pub const PASSWORD_MIN_CEILING: u32 = 128;
+/// A password as sent: far above what anybody remembers, and nothing is ever cut off.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Digits of a code that is mailed: fewer could be guessed within its life.
+pub const CODE_DIGITS_MIN: u32 = 6;
+/// More are not typed in without a mistake.
+pub const CODE_DIGITS_MAX: u32 = 10;
+/// How long a code or link can be used.
+pub const CODE_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Wrong codes after which the one that was sent is worth nothing.
+pub const CODE_ATTEMPTS_MAX: i64 = 5;
+/// An access token: it cannot be called back everywhere.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long a refresh token that was used may work once more.
+pub const REUSE_MAX: Duration = Duration::from_secs(60);
+/// What `session_s` and `session_idle_s` may say.
+pub const SESSION_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// How long a code that a client exchanges for a session can be used, and a sign-in at a provider last.
+pub const FLOW_LIFE: Duration = Duration::from_secs(300);
+/// Second factors of a user.
+pub const FACTORS_CEILING: u32 = 30;
+/// What `[auth.rates]` may say of an hour.
+pub const RATE_CEILING: u32 = 100_000_000;
+/// A body of `/auth/v1`.
+pub const AUTH_BODY_BYTES_MAX: usize = MIB;
+/// What users say of themselves and an app of a user together, in bytes of JSON: it travels in every token,
+/// which has to stay below [`TOKEN_BYTES_MAX`].
+pub const METADATA_BYTES_MAX: usize = 8 * 1024;
+/// How much of a client's name is kept with its session.
+pub const USER_AGENT_CHARS_KEPT: usize = 200;
+/// Sessions of a user; the oldest makes room.
+pub const SESSIONS_PER_USER_MAX: usize = 100;
+/// Users of one page of a list.
+pub const USERS_PER_PAGE_MAX: u64 = 1_000;
+/// The longest ban: a hundred years.
+pub const BAN_DAYS_MAX: i64 = 36_525;
+/// Ended sessions of an app remembered on a node.
+pub const REVOKED_SESSIONS_MAX: u64 = 100_000;
+/// Passwords of one app that wait to be hashed: about what two processors do in `queue_wait`.
+pub const PASSWORD_QUEUE_APP: usize = 100;
+/// Passwords of all apps that wait; beyond it an app may have one. About 1.5 KiB each.
+pub const PASSWORD_QUEUE: usize = 1_000;
+/// How long a hashing thread without work keeps its 19 MiB.
+pub const PASSWORD_THREAD_IDLE: Duration = Duration::from_secs(60);
+/// A password's hash as it is imported: the longest known format, Firebase's, has about 250 bytes.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 1024;
+/// Memory that an imported hash may take: OWASP's scrypt takes this much. Each hashing thread may be at one.
+pub const IMPORTED_HASH_BYTES: u64 = 128 * MIB as u64;
+/// Memory times passes over it: about a second.
+pub const IMPORTED_HASH_WORK_BYTES: u64 = 512 * MIB as u64;
+/// Cost of an imported bcrypt hash: about a second.
+pub const IMPORTED_BCRYPT_COST: u32 = 14;
+/// How long a factor's challenge can be answered.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(300);
+/// Wrong codes of a factor, and the time in which so many are too many. The second pair is for whoever has
+/// the password and all the time there is: at 50 a day, each one of three codes of a million, it takes
+/// twelve years until the odds are even.
+pub const FACTOR_WRONG_CODES: [(i64, Duration); 2] = [
+    (5, Duration::from_secs(300)),
+    (50, Duration::from_secs(24 * 3600)),
+];
+/// After this a factor whose first code never came makes room for another.
+pub const FACTOR_UNVERIFIED_LIFE: Duration = Duration::from_secs(300);
+/// A factor's name and its issuer, in characters. The issuer is in the QR code twice, in up to 12 bytes a
+/// character, and that has 2,331 bytes for them and the user's address.
+pub const FACTOR_NAME_CHARS: usize = 64;
+/// Recovery codes that a user gets at once.
+pub const RECOVERY_CODES: usize = 10;
+/// All claims of an access token as JSON, when a hook has chosen them: a token is sent with each request,
+/// and is longer by a third there.
+pub const HOOK_CLAIMS_BYTES_MAX: usize = 8 * 1024;
+/// The code of a hook's refusal: it becomes a header.
+pub const HOOK_CODE_BYTES_MAX: usize = 64;
+/// The message of a hook's refusal.
+pub const HOOK_MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Requests to an app a minute from one IPv4 address or one /64 of IPv6, all of them at once if need be: a
+/// thousand a second are an office or a mobile network behind one address, and no page. Apps that are
+/// called through somebody's server say more.
+pub const RATE_PER_IP: u32 = 60_000;
+/// Requests to an app a minute of one user, from wherever: a hundred a second for a minute.
+pub const RATE_PER_USER: u32 = 6_000;
+/// Requests to an app a minute of all together: more than a node of few cores answers.
+pub const RATE_PER_APP: u32 = 6_000_000;
+/// What `[rates]` may say of a minute: one request for each microsecond, in which a limit counts.
+pub const RATE_MINUTE_CEILING: u32 = 60_000_000;
+/// Counters of a node: 16 MiB. When all of them count, those that know least make room.
+pub const RATE_COUNTERS_MAX: usize = MIB;
+/// How long a request waits for Redis; then its node counts alone.
+pub const REDIS_WAIT: Duration = Duration::from_millis(250);
+/// How long connecting to Redis may take, which only a node's start waits for.
+pub const REDIS_CONNECT: Duration = Duration::from_secs(2);
+/// How soon a Redis that did not answer is asked again.
+pub const REDIS_AGAIN: Duration = Duration::from_secs(1);
+
+/// One request to a provider of sign-ins, from the look-up of its name to the last byte of its answer.
+pub const PROVIDER_WAIT: Duration = Duration::from_secs(10);
+/// A provider's answer: keys and profiles are a hundredth of this.
+pub const PROVIDER_BYTES_MAX: usize = 256 * 1024;
+/// How long a provider's metadata and keys are used without asking anew.
+pub const ISSUER_LIFE: Duration = Duration::from_secs(3600);
+/// How soon keys are asked for again when a token names one that is not among them: whoever makes up
+/// names must not make us ask.
+pub const ISSUER_KEYS_AGAIN: Duration = Duration::from_secs(60);
+/// How soon a provider is asked again that did not answer as it should.
+pub const ISSUER_AGAIN: Duration = Duration::from_secs(5);
+/// Providers of an app whose metadata and keys are kept.
+pub const ISSUERS_CACHED_MAX: usize = 32;
+/// Keys of a provider that are looked at.
+pub const ISSUER_KEYS_MAX: usize = 64;
+/// How far a provider's clock may be from ours.
+pub const ID_TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+/// A URL that a sign-in is to lead back to.
+pub const REDIRECT_BYTES_MAX: usize = 2048;
+/// A text that a provider says of a user, such as a name; longer ones are left out.
+pub const PROFILE_TEXT_BYTES_MAX: usize = 1024;
+/// What a provider says of an error is cut here, before it becomes part of a URL.
+pub const PROVIDER_ERROR_BYTES_MAX: usize = 500;
+/// A provider's tokens, which a client gets in one answer: far above any real one.
+pub const PROVIDER_TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// One template of a mail, as uploaded.
+pub const MAIL_TEMPLATE_BYTES_MAX: u64 = 64 * 1024;
+/// Steps of one template: the built-in ones take about fifty.
+pub const MAIL_TEMPLATE_FUEL: u64 = 10_000;
+/// What a user says of itself and templates see; users with more are empty there. With the steps above
+/// it bounds the time of a mail: less than a second at the very worst.
+pub const MAIL_DATA_BYTES_MAX: usize = 16 * 1024;
+/// One part of a mail, text or HTML: large ones are cut off by mail clients at about 100 KiB.
+pub const MAIL_PART_BYTES_MAX: usize = 256 * 1024;
+/// A subject; longer ones are cut.
+pub const MAIL_SUBJECT_CHARS_MAX: usize = 200;
+/// Mails of all apps that wait for an SMTP server, in memory.
+pub const MAIL_QUEUE_MAX: usize = 10_000;
+/// Their bytes.
+pub const MAIL_QUEUE_BYTES_MAX: usize = 64 * MIB;
+/// One app may have this part of either, so that its flood leaves others room.
+pub const MAIL_QUEUE_APP_PART: usize = 8;
+/// Mails on their way to SMTP servers at once.
+pub const MAIL_SENDING_MAX: usize = 8;
+/// The same for one app: one whose server hangs keeps no other's mails.
+pub const MAIL_SENDING_APP_MAX: usize = 2;
+/// Pauses before the second and the third try. The code in the mail is worth less by the minute, and
+/// users ask for another.
+pub const MAIL_PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(40)];
+/// One try, connecting included.
+pub const MAIL_WAIT: Duration = Duration::from_secs(30);
+/// How long a connection to an SMTP server is kept for the next mail; most servers close at 60 s or later.
+pub const MAIL_IDLE: Duration = Duration::from_secs(30);
+/// Connections so kept.
+pub const MAIL_IDLE_MAX: usize = 16;
+/// Addresses of one SMTP server that are tried.
+pub const MAIL_ADDRESSES_MAX: usize = 4;
+/// How long a stopping node goes on sending what waits.
+pub const MAIL_STOP_WAIT: Duration = Duration::from_secs(10);
+/// Mails that the mailbox of an app keeps.
+pub const MAILBOX_MAILS_MAX: usize = 50;
+/// Their bytes.
+pub const MAILBOX_BYTES_MAX: usize = 4 * MIB;
+/// How soon a node on PostgreSQL sees that another has ended a session.
+pub const REVOKED_LOOK: Duration = Duration::from_secs(4);
+/// How often what is over is cleared away from an app's users, while some sign in.
+pub const AUTH_TIDY: Duration = Duration::from_secs(600);
+/// Entries of an app's audit log.
+pub const AUDIT_MAX: u64 = 100_000;

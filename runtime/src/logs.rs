@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::{DateTime, SecondsFormat, Utc};
 use parking_lot::Mutex;
 use pumice_host_api::{AppId, ComponentName, InvocationId, Level, LogLine, LogSink, line_size};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, oneshot};
 
@@ -36,6 +37,24 @@ pub struct Record {
 pub enum Body {
     Invocation(Box<Outcome>),
     Line(Box<GuestLine>),
+    Mail(Box<MailRecord>),
+}
+
+/// What became of a mail. Neither its words nor the whole address.
+#[derive(Serialize)]
+pub struct MailRecord {
+    /// The template's name.
+    pub template: &'static str,
+    /// Such as `a***@example.com`.
+    pub to: String,
+    /// `sent`, `failed` (for good), `lost` (when the server stopped), `kept` (in the mailbox),
+    /// `not_configured` (once for an app).
+    pub outcome: &'static str,
+    pub tries: u32,
+    /// The SMTP server's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+    pub message: String,
 }
 
 /// A line a guest wrote.
@@ -501,6 +520,12 @@ fn text(record: &Record) -> String {
         Body::Invocation(outcome) => {
             let mut value = serde_json::to_value(outcome).unwrap_or(Value::Null);
             value["type"] = "invocation".into();
+            value
+        }
+        Body::Mail(mail) => {
+            let mut value = serde_json::to_value(mail).unwrap_or(Value::Null);
+            value["type"] = "mail".into();
+            value["component"] = "mail".into();
             value
         }
         Body::Line(line) => {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::engine;
 use crate::engine::artifact::ArtifactStore;
+use crate::entries::hook::Hooks;
 use crate::entries::http::Entry;
 use crate::entries::procedure::Procedures;
 use crate::entries::row::Triggers;
@@ -28,18 +29,23 @@ use crate::invoke::Invoker;
 use crate::keyring::Keyring;
 use crate::logs::Logs;
 use crate::server::Server;
+use crate::services::auth::api::{AuthApi, Tidied};
 use crate::services::auth::compat::SharedSecret;
+use crate::services::auth::passwords::{Leaked, Passwords};
 use crate::services::dbapi::Dbapi;
 use crate::services::jobs::routes::JobsApi;
 use crate::services::jobs::{self, Wakes, Worker};
+use crate::services::mail::Mailer;
 use crate::services::platform::databases::Databases;
 use crate::services::platform::routes::Api;
 use crate::services::platform::{Parts, Platform, PlatformError, routes};
+use crate::services::rates::Rates;
 
 /// A server that is ready to accept.
 pub struct Node {
     pub platform: Arc<Platform>,
     pub url: String,
+    pub mailer: Mailer,
     logs: Logs,
     registry: Arc<Registry>,
     server: Arc<Server>,
@@ -86,6 +92,10 @@ pub enum StartError {
     Engine(wasmtime::Error),
     #[error("the PostgreSQL server of --database-url cannot be used: {0}")]
     Database(DataError),
+    #[error("redis_url cannot be used: {0}; write an address such as redis://:password@host:6379")]
+    Redis(String),
+    #[error("leaked_passwords cannot be used: {0}")]
+    Leaked(std::io::Error),
     #[error(transparent)]
     Platform(#[from] PlatformError),
 }
@@ -106,9 +116,12 @@ impl Node {
             allow_private,
             database_url,
             database_connections,
+            leaked_passwords,
+            redis_url,
             sqlite_durable,
             move_abort,
             shared_secret,
+            mail,
             node,
         } = config;
         let failed = |source| StartError::Data {
@@ -123,7 +136,8 @@ impl Node {
             source,
         };
         let lock = lock(&data)?;
-        let keyring = Keyring::open(&data).map_err(failed)?;
+        let keyring = Arc::new(Keyring::open(&data).map_err(failed)?);
+        let leaked = Leaked::open(leaked_passwords.as_deref()).map_err(StartError::Leaked)?;
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|source| StartError::Listen {
@@ -144,6 +158,13 @@ impl Node {
         let components = Arc::new(Components::new(artifacts, linker));
         let logs = Logs::start(&data.join("apps")).map_err(failed)?;
         let registry = Arc::new(Registry::default());
+        let egress = Arc::new(EgressPolicy { allow_private });
+        if mail.mailbox && single.is_none() {
+            tracing::warn!(
+                "`mailbox` is on: who works on this machine reads the mails of apps without an SMTP server at /dev/mail"
+            );
+        }
+        let mailer = Mailer::new(mail, egress.clone(), logs.clone());
         let databases = Databases::open(
             &data,
             database_url.as_ref(),
@@ -152,10 +173,24 @@ impl Node {
         )
         .await
         .map_err(StartError::Database)?;
+        let rates = Rates::open(redis_url.as_ref()).await;
+        // The error's own words may hold the URL.
+        let rates = rates.map_err(|error| StartError::Redis(error.category().to_owned()))?;
+        let rates = Arc::new(rates);
         let invoker = Arc::new(Invoker::new(runtime, &node, logs.clone()));
         let (called, loaded) = (invoker.clone(), components.clone());
         let (wakes, woken) = Wakes::new();
         let waking = wakes.clone();
+        let facts = ServerFacts {
+            url: url.clone(),
+            single_app: single.is_some(),
+            shared_secret: single
+                .as_ref()
+                .and_then(|single| single.shared_secret.clone())
+                .or_else(|| shared_secret.then(SharedSecret::of_suites)),
+            egress,
+            memory: Arc::new(MemoryBudget::new(node.memory_bytes)),
+        };
         let platform = Platform::open(Parts {
             databases,
             hooks: Box::new(move |app| {
@@ -166,21 +201,12 @@ impl Node {
                     wakes: waking.clone(),
                 }));
             }),
-            keyring,
+            keyring: keyring.clone(),
             registry: registry.clone(),
             components: components.clone(),
             logs: logs.clone(),
             data: data.clone(),
-            server: ServerFacts {
-                url: url.clone(),
-                single_app: single.is_some(),
-                shared_secret: single
-                    .as_ref()
-                    .and_then(|single| single.shared_secret.clone())
-                    .or_else(|| shared_secret.then(SharedSecret::of_suites)),
-                egress: Arc::new(EgressPolicy { allow_private }),
-                memory: Arc::new(MemoryBudget::new(node.memory_bytes)),
-            },
+            server: facts.clone(),
             node: node.clone(),
             move_abort,
         });
@@ -195,23 +221,43 @@ impl Node {
         let api = Api {
             platform: platform.clone(),
             logs: logs.clone(),
+            mailer: mailer.clone(),
             key: contact.key.as_str().into(),
+        };
+        let auth = AuthApi {
+            passwords: Passwords::new(&node),
+            leaked,
+            mailer: mailer.clone(),
+            rates: rates.clone(),
+            hooks: Hooks {
+                invoker: invoker.clone(),
+                components: components.clone(),
+            },
+            server: facts,
+            keyring,
+            tidied: Tidied::default(),
         };
         let server = Arc::new(Server {
             registry: registry.clone(),
+            auth: Arc::new(auth),
             dbapi: Dbapi {
                 procedures: Procedures {
                     invoker: invoker.clone(),
                     components: components.clone(),
                 },
+                rates: rates.clone(),
             },
             jobs: JobsApi {
                 clock: jobs::system_clock(),
+                rates: rates.clone(),
             },
             functions: Entry {
                 invoker: invoker.clone(),
                 components: components.clone(),
+                rates: rates.clone(),
             },
+            mailer: mailer.clone(),
+            rates,
             platform: routes::router(api),
             domain,
             single_app: single.map(|single| single.app),
@@ -224,6 +270,7 @@ impl Node {
         Ok(Node {
             platform,
             url,
+            mailer,
             logs,
             registry,
             server,
@@ -245,12 +292,15 @@ impl Node {
             stopping.clone(),
         );
         let working = tokio::spawn(working);
+        let mailing = tokio::spawn(self.mailer.work(stopping.clone()));
+        let platform = self.platform.clone();
         let sweeper = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(crate::limits::DATABASE_IDLE);
             let mut swept = Instant::now();
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
+                note_uses(&platform).await;
                 if swept.elapsed() >= crate::limits::COMPONENT_IDLE {
                     self.registry.sweep();
                     swept = Instant::now();
@@ -268,10 +318,20 @@ impl Node {
         self.server.clone().run(self.listener, stop).await;
         self.server.ready.store(false, Ordering::Relaxed);
         sweeper.abort();
+        note_uses(&self.platform).await;
         stopping.cancel();
         // Each app's task waits for its own jobs, and then gives them back.
         let _ = tokio::time::timeout(crate::limits::JOBS_STOP_WAIT * 2, working).await;
+        // It ends by itself, and says in the logs what was lost.
+        let _ = mailing.await;
         let _ = tokio::time::timeout(Duration::from_secs(5), self.logs.flush()).await;
+    }
+}
+
+/// Stores when API keys were last seen: once in a minute, and at the end.
+async fn note_uses(platform: &Platform) {
+    if let Err(error) = platform.note_uses().await {
+        tracing::error!(%error, "when API keys were last used was not stored");
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -31,15 +31,24 @@ use crate::error::{self, Error, RequestError};
 use crate::functions::{App, Registry};
 use crate::limits;
 use crate::request_id::RequestId;
+use crate::services::auth::api::{AUTH, AuthApi};
+use crate::services::auth::extract;
+use crate::services::auth::keys::api::Scope;
 use crate::services::dbapi::{self, Dbapi};
 use crate::services::jobs::routes::{JOBS, JobsApi};
+use crate::services::mail::Mailer;
+use crate::services::permissions::routes as permissions;
+use crate::services::rates::{Rates, TooMany, client_ip, is_trusted};
 
 /// Where the server is and which hosts it answers for.
 pub struct Server {
     pub registry: Arc<Registry>,
     pub functions: Entry,
+    pub auth: Arc<AuthApi>,
     pub dbapi: Dbapi,
     pub jobs: JobsApi,
+    pub rates: Arc<Rates>,
+    pub mailer: Mailer,
     /// `/platform/v1`.
     pub platform: Router,
     /// Apps are reached at `<app>.<domain>`.
@@ -161,39 +170,67 @@ impl Server {
         let Some((app, prefix)) = self.find_app(&request) else {
             return error::own(&RequestError::NoHost.into(), request_id);
         };
+        let peer = Peer {
+            address,
+            trusted: is_trusted(address, &self.trusted_proxies),
+            client: client_ip(address, &self.trusted_proxies, request.headers()),
+        };
         let incoming = AppRequest {
             app,
             prefix,
-            peer: Peer {
-                address,
-                trusted: self
-                    .trusted_proxies
-                    .iter()
-                    .any(|net| net.contains(&address)),
-            },
+            peer,
             request_id,
             request,
         };
+        // Before anything else: what is refused here has cost next to nothing.
+        let rate = match self.rates.request(&incoming.app, peer.client, 1).await {
+            Ok(rate) => rate,
+            Err(refusal) if is_below(incoming.path(), AUTH) => {
+                let headers = incoming.request.headers();
+                return self.auth.too_many(&refusal, headers, request_id);
+            }
+            Err(refusal) => return too_many(incoming.path(), refusal, request_id),
+        };
+        let mut response = self.dispatch(incoming).await;
+        rate.tell_near(response.headers_mut());
+        response
+    }
+
+    /// Who of an app answers.
+    async fn dispatch(&self, incoming: AppRequest) -> Response<Body> {
+        if incoming.request.headers().contains_key(AUTHORIZATION) {
+            incoming.app.keys.revoked.look(&incoming.app).await;
+        }
+        let request_id = incoming.request_id;
         let path = incoming.path();
+        let scope = Scope::of_path(path);
+        if let Err(refused) = extract::gate(&incoming.app.keys, incoming.request.headers(), scope) {
+            if scope == Scope::Auth {
+                let headers = incoming.request.headers();
+                return self.auth.refused(&refused, headers, request_id);
+            }
+            let refused = refused.into();
+            return match scope {
+                Scope::Rest => error::rest(&refused, false, request_id),
+                Scope::Functions => error::dialect(&refused, request_id),
+                _ => error::own(&refused, request_id),
+            };
+        }
         if path.starts_with(FUNCTIONS) {
             let answer = self.functions.by_name(incoming).await;
             return answer.unwrap_or_else(|error| error::dialect(&error, request_id));
         }
-        if path == "/auth/v1/.well-known/jwks.json" {
-            let jwks = incoming.app.keys.jwks().to_string();
-            let mut response = Response::new(Body::from(Bytes::from(jwks)));
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(CONTENT_TYPE, json);
-            return response;
+        if path.starts_with(permissions::ADMIN) {
+            return permissions::admin(incoming).await;
         }
         // Parts of the dialect that this server does not have are not an app's to answer.
-        const DIALECT: [&str; 3] = ["/auth/v1", "/storage/v1", "/realtime/v1"];
-        let below = |prefix: &str| {
-            let rest = path.strip_prefix(prefix);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
+        const DIALECT: [&str; 2] = ["/storage/v1", "/realtime/v1"];
+        let below = |prefix: &str| is_below(path, prefix);
         if path.starts_with(JOBS) {
             return self.jobs.answer(incoming).await;
+        }
+        if below(AUTH) {
+            return self.auth.answer(incoming).await;
         }
         if below(dbapi::REST) {
             return self.dbapi.answer(incoming).await;
@@ -203,6 +240,9 @@ impl Server {
         }
         if DIALECT.iter().any(|prefix| below(prefix)) {
             return error::own(&RequestError::NotFound.into(), request_id);
+        }
+        if self.mailer.shows(&incoming) {
+            return self.mailer.answer(incoming).await;
         }
         let answer = self.functions.by_route(incoming).await;
         answer.unwrap_or_else(|error: Error| error::own(&error, request_id))
@@ -268,12 +308,40 @@ impl Server {
                 self.requests.load(Ordering::Relaxed),
             ),
             counter(
+                "pumice_mails_total",
+                "Mails that SMTP servers have taken.",
+                self.mailer.sent(),
+            ),
+            counter(
+                "pumice_password_hashes_total",
+                "Passwords hashed or compared.",
+                self.auth.passwords.runs(),
+            ),
+            counter(
                 "pumice_usage_events_lost_total",
                 "Usage events that found their queue full.",
                 self.functions.invoker.metering.lost(),
             ),
         ]
         .concat()
+    }
+}
+
+/// Whether `path` is `prefix` or stands below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// 429 as the part of an app that `path` belongs to says it.
+fn too_many(path: &str, refusal: TooMany, request_id: RequestId) -> Response<Body> {
+    let error = refusal.into();
+    if path.starts_with(FUNCTIONS) {
+        error::dialect(&error, request_id)
+    } else if is_below(path, dbapi::REST) || is_below(path, dbapi::BATCH) {
+        error::rest(&error, true, request_id)
+    } else {
+        error::own(&error, request_id)
     }
 }
 

@@ -338,9 +338,17 @@ async fn every_platform_route_wants_the_platform_key() {
         ("GET", below("/move")),
         ("POST", below("/move")),
         ("PUT", below("/database")),
+        ("POST", below("/mail/test")),
         ("GET", below("/secrets")),
         ("PUT", below("/secrets/TOKEN")),
         ("DELETE", below("/secrets/TOKEN")),
+        ("GET", below("/keys")),
+        ("POST", below("/keys")),
+        ("DELETE", below("/keys/none")),
+        ("GET", below("/signing-keys")),
+        ("POST", below("/signing-keys")),
+        ("POST", below("/signing-keys/rotate")),
+        ("DELETE", below("/signing-keys/none")),
         ("GET", below("/logs")),
         ("GET", below("/logs?follow=true")),
         ("GET", below("/schema")),
@@ -381,7 +389,7 @@ async fn every_platform_route_wants_the_platform_key() {
     .unwrap();
     assert_eq!(
         source.matches(".route(").count(),
-        12,
+        18,
         "a route was added: add it to the matrix"
     );
     assert_snapshot!(app.invoke("hello").await, @"200 hello");

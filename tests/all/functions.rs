@@ -363,7 +363,12 @@ async fn the_same_call_costs_the_same_fuel() {
 async fn parts_of_the_dialect_that_are_not_here_are_no_files_of_the_app() {
     let app = TestServer::shared().await.app("dialect").await;
     app.file("auth/v1/token", "a file").await;
-    for path in ["/auth/v1/token", "/storage/v1", "/realtime/v1/x"] {
+    let auth = app.get("/auth/v1/token").await;
+    assert_eq!(
+        (auth.status, auth.header("x-sb-error-code")),
+        (404, "validation_failed")
+    );
+    for path in ["/storage/v1", "/realtime/v1/x"] {
         let answer = app.get(path).await;
         assert_eq!(
             (answer.status, answer.json()["code"].clone()),

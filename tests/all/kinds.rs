@@ -38,6 +38,18 @@ path = "all.wasm"
 [[script]]
 name = "digest"
 path = "all.wasm"
+[[hook]]
+name = "all"
+path = "all.wasm"
+on = "before-user-created"
+[[hook]]
+name = "claims"
+path = "all.wasm"
+on = "custom-claims"
+[[hook]]
+name = "post"
+path = "all.wasm"
+on = "send-message"
 [[schedule]]
 script = "digest"
 cron = "0 * * * *"
@@ -60,7 +72,7 @@ async fn one_component_serves_entries_of_every_kind() {
     assert_eq!(answer.json()["code"], "platform.invalid_path", "{answer}");
     let answer = app.push(&manifest, &[]).await;
     let faults = answer.json()["faults"].as_array().map(Vec::len);
-    assert_eq!(faults, Some(5), "{answer}");
+    assert_eq!(faults, Some(8), "{answer}");
 
     // One that is a function only: the first entry it cannot be is named.
     let other = ("components/all.wasm", guest!("hello").bytes);

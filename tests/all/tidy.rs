@@ -202,7 +202,10 @@ fn no_interface_takes_an_app() {
 
 #[test]
 fn unsafe_code_is_in_two_files() {
-    let found = lines(&host_code(), |line| line.contains("unsafe"));
+    // A browser's policy has a word that looks like it.
+    let found = lines(&host_code(), |line| {
+        line.replace("'unsafe-inline'", "").contains("unsafe")
+    });
     only_in(
         &found,
         &[

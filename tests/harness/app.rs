@@ -213,6 +213,11 @@ impl Bundle {
         self.entry("script", guest)
     }
 
+    /// Adds a hook that is on `on`.
+    pub fn hook(self, guest: Guest, on: &str) -> Bundle {
+        self.entry("hook", guest).with(&format!("on = \"{on}\""))
+    }
+
     /// Adds a schedule of a script.
     pub fn schedule(mut self, script: &str, cron: &str) -> Bundle {
         self.entries.push_str("[[schedule]]\n");
@@ -281,6 +286,13 @@ impl Bundle {
     /// A static file, by its path below `public/`.
     pub fn file(mut self, path: &str, content: impl Into<Bytes>) -> Bundle {
         self.files.push((format!("public/{path}"), content.into()));
+        self
+    }
+
+    /// A template of a mail, by its file's name below `mail/`.
+    pub fn mail(mut self, name: &str, content: &str) -> Bundle {
+        let content = Bytes::copy_from_slice(content.as_bytes());
+        self.files.push((format!("mail/{name}"), content));
         self
     }
 

@@ -7,20 +7,26 @@
 //! log, an answer, or the end of a process.
 
 mod app;
+mod auth;
 mod client;
 mod engine;
+pub mod oidc;
 mod pipe;
+mod redis;
 mod rest;
 mod server;
+pub mod smtp;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use app::{App, Bundle, Follow};
+pub use auth::{PASSWORD, Session as SignedIn};
 pub use client::{Answer, Call, Streaming, raw};
 pub use engine::{Engine, Session, address, address_as, admin_url, psql};
 pub use pipe::{Command, Lines, Output, Running, node_script};
+pub use redis::TestRedis;
 pub use rest::Effects;
 pub use server::TestServer;
 

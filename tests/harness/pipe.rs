@@ -54,6 +54,13 @@ impl Command {
         Command(command, None)
     }
 
+    /// Another program.
+    pub(crate) fn program(name: &str, arguments: &[&str], folder: &Path) -> Command {
+        let mut command = std::process::Command::new(name);
+        command.args(arguments).current_dir(folder);
+        Command(command, None)
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Command {
         self.0.env(name, value);
         self

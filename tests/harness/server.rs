@@ -26,6 +26,9 @@ struct Inner {
     shared: bool,
 }
 
+/// Seconds that the server's clock is ahead.
+const CLOCK: &str = "clock";
+
 /// How a server is started, and started again.
 #[derive(Clone)]
 struct Launch {
@@ -85,7 +88,9 @@ impl TestServer {
         let mut arguments = vec!["serve", "--data", folder, "--listen", "127.0.0.1:0"];
         let of_engine = launch.engine.arguments();
         arguments.extend(of_engine.iter().map(String::as_str));
-        let mut command = Command::pumice(data.path(), &arguments);
+        let clock = data.path().join(CLOCK);
+        let clock = clock.to_str().expect("the path is text");
+        let mut command = Command::pumice(data.path(), &arguments).env("PUMICE_TEST_CLOCK", clock);
         for (name, value) in &launch.env {
             command = command.env(name, value);
         }
@@ -105,6 +110,22 @@ impl TestServer {
             launch,
             shared,
         }))
+    }
+
+    /// Lets the server believe that so many seconds more have passed since it was made. (Timers of its own
+    /// go on as they do.)
+    ///
+    /// # Panics
+    /// If others' tests share the server.
+    pub fn advance(&self, seconds: u64) {
+        assert!(!self.0.shared, "other tests would grow old");
+        let clock = self.0.data.path().join(CLOCK);
+        let before = std::fs::read_to_string(&clock).unwrap_or_default();
+        let ahead = before.parse::<u64>().unwrap_or(0) + seconds;
+        // Under another name first: the server may read at any time.
+        let fresh = clock.with_extension("new");
+        std::fs::write(&fresh, ahead.to_string()).expect("it can be written");
+        std::fs::rename(fresh, clock).expect("it can be renamed");
     }
 
     /// Stops the server with SIGKILL (`kill -9`).
@@ -131,7 +152,29 @@ impl TestServer {
         self.again().await
     }
 
+    /// Stops the server with SIGTERM, and starts two on copies of its data folder: nodes that know the same
+    /// apps.
+    ///
+    /// # Panics
+    /// As [`kill_and_restart`](Self::kill_and_restart).
+    pub async fn twins(self) -> (TestServer, TestServer) {
+        self.stop().await;
+        let (data, launch) = self.ended();
+        let copy = tempfile::tempdir().expect("a folder can be made");
+        copy_folder(data.path(), copy.path()).expect("it can be copied");
+        (
+            TestServer::run(data, launch.clone(), false).await,
+            TestServer::run(copy, launch, false).await,
+        )
+    }
+
     async fn again(self) -> TestServer {
+        let (data, launch) = self.ended();
+        TestServer::run(data, launch, false).await
+    }
+
+    /// What a server that has ended leaves to the next.
+    fn ended(self) -> (tempfile::TempDir, Launch) {
         let Some(mut inner) = Arc::into_inner(self.0) else {
             panic!("an app or a clone still holds the server");
         };
@@ -140,7 +183,7 @@ impl TestServer {
             &mut inner.data,
             tempfile::tempdir().expect("a folder can be made"),
         );
-        TestServer::run(data, inner.launch.clone(), false).await
+        (data, inner.launch.clone())
     }
 
     /// Stops the server with SIGTERM and waits for its end.
@@ -250,6 +293,20 @@ impl TestServer {
         assert_eq!(shown.status, 200, "{shown}");
         App::new(self.clone(), &shown.json())
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 impl Inner {

@@ -9,6 +9,7 @@ mod needs;
 mod peers;
 mod postgres;
 mod process;
+mod redis;
 mod server;
 mod test;
 

@@ -106,6 +106,20 @@ pub fn postgres() -> anyhow::Result<PathBuf> {
         .with_context(|| format!("the package has no `initdb` and `postgres`: {ELSEWHERE}"))
 }
 
+/// Redis' server, for one of our own.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub fn redis() -> anyhow::Result<()> {
+    if answer("redis-server", &["--version"]).is_some() {
+        return Ok(());
+    }
+    debian_packages(
+        &["redis-server"],
+        "install Redis 6 or later, https://redis.io",
+    )
+}
+
 /// rustfmt and clippy, which the smallest profile of rustup leaves out.
 ///
 /// # Errors
@@ -143,6 +157,9 @@ fn debian_packages(packages: &[&str], elsewhere: &str) -> anyhow::Result<()> {
     let mut install = Command::new("apt-get");
     install
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // Packages of servers start one unless the machine is in single-user mode.
+        // Source: invoke-rc.d(8), environment.
+        .env("RUNLEVEL", "1")
         // A file of settings that stands there already is kept.
         .args(["-o", "Dpkg::Options::=--force-confold"])
         .args(["-qq", "install", "-y", "--no-install-recommends"])

@@ -152,7 +152,9 @@ impl Platform {
         entries: &str,
         files: &BTreeMap<String, Cow<'_, [u8]>>,
     ) -> anyhow::Result<Value> {
-        let manifest = format!("[app]\nname = \"{app}\"\n{entries}");
+        // A load generator is one client, which no page resembles.
+        let rates = "[rates]\nper_ip = 60000000\nper_user = 60000000\nper_app = 60000000\n";
+        let manifest = format!("[app]\nname = \"{app}\"\n{rates}{entries}");
         let mut listed = serde_json::Map::new();
         for (path, content) in files {
             let digest = hex(&Sha256::digest(content));

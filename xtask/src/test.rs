@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::process::{self, output, say, watch};
-use crate::{demo, deps, guests, needs, postgres, server};
+use crate::{demo, deps, guests, needs, postgres, redis, server};
 
 /// Runs all checks and tests, or with `-- FILTER` only the tests whose names contain it.
 ///
@@ -36,6 +36,7 @@ pub fn run(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
     process::run(needs::cargo(root, "build").args(["--package", "pumice-runtime"]))?;
 
     let database = postgres::start(root, postgres::Disk::Ignored)?;
+    let redis = redis::start(root)?;
 
     say("tests");
     let mut tests = needs::cargo(root, "test");
@@ -44,6 +45,7 @@ pub fn run(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
         .env("PUMICE_BIN", server::debug_binary(root))
         .env("PUMICE_GUESTS", guests)
         .env("PUMICE_TEST_DATABASE_URL", &database.url)
+        .env("PUMICE_TEST_REDIS_URL", &redis.url)
         // A captured backtrace on an expected error is slow, and changes what is printed.
         .env("RUST_BACKTRACE", "0");
     if let Some(filter) = filter {
@@ -51,7 +53,7 @@ pub fn run(root: &Path, arguments: &[String]) -> anyhow::Result<()> {
     }
     let mut count = Count::default();
     let mut succeeded = watch(&mut tests, &mut |line| count.add(line))?;
-    drop(database);
+    drop((database, redis));
     if filter.is_none() {
         say("tests of the Rust SDK, and whether its bindings are those of wit/");
         let manifest = ["--locked", "--manifest-path", "guest-sdk/Cargo.toml"];

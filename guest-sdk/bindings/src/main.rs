@@ -29,8 +29,35 @@ const INTERFACES: [&str; 9] = [
     "secrets",
 ];
 
-/// The kinds of guest that are entered through a handler of ours.
-const KINDS: [&str; 4] = ["before-trigger", "after-trigger", "procedure", "script"];
+/// The kinds of guest that are entered through a handler of ours, by the version that brought them.
+const KINDS: [(&Version, &[&str]); 2] = [
+    (
+        &V0_1,
+        &["before-trigger", "after-trigger", "procedure", "script"],
+    ),
+    (
+        &V0_2,
+        &["before-user-created", "custom-claims", "send-message"],
+    ),
+];
+
+/// A version of `pumice:platform`.
+struct Version {
+    number: &'static str,
+    /// Its folders below `wit/`, each after those it needs.
+    ///
+    /// Nothing newer is read: the generator puts versions into names of Rust once it knows of two.
+    folders: &'static [&'static str],
+}
+
+const V0_1: Version = Version {
+    number: "0.1.0",
+    folders: &[""],
+};
+const V0_2: Version = Version {
+    number: "0.2.0",
+    folders: &["", "v0_2"],
+};
 
 /// Interfaces whose Rust types exist already, so that they are the same ones everywhere.
 const WASI: [&str; 3] = ["error", "poll", "streams"];
@@ -65,13 +92,15 @@ fn run() -> Result<(), String> {
     let wit = sdk.join("../wit");
     let folder = sdk.join("rust/src/bindings");
     put(&folder.join("imports.rs"), &imports(&wit)?, check)?;
-    for kind in KINDS {
-        let name = kind.replace('-', "_");
-        put(
-            &folder.join(format!("{name}.rs")),
-            &handler(&wit, kind)?,
-            check,
-        )?;
+    for (version, kinds) in KINDS {
+        for kind in kinds {
+            let name = kind.replace('-', "_");
+            put(
+                &folder.join(format!("{name}.rs")),
+                &handler(&wit, version, kind)?,
+                check,
+            )?;
+        }
     }
     Ok(())
 }
@@ -104,10 +133,10 @@ fn imports(wit: &Path) -> Result<String, String> {
             .collect(),
         ..options()
     };
-    bindings(wit, "platform", &imports, options)
+    bindings(wit, &V0_1, "platform", &imports, options)
 }
 
-fn handler(wit: &Path, kind: &str) -> Result<String, String> {
+fn handler(wit: &Path, version: &Version, kind: &str) -> Result<String, String> {
     let name = kind.replace('-', "_");
     let options = Opts {
         with: vec![(TYPES.0.into(), WithOption::Path(TYPES.1.into()))],
@@ -118,9 +147,9 @@ fn handler(wit: &Path, kind: &str) -> Result<String, String> {
         default_bindings_module: Some(format!("::pumice::__export::{name}")),
         ..options()
     };
-    let export = format!("export pumice:platform/{kind}-handler@0.1.0;");
+    let export = format!("export pumice:platform/{kind}-handler@{};", version.number);
     // The generator names a macro of the crate after the world.
-    bindings(wit, kind, &export, options)
+    bindings(wit, version, kind, &export, options)
 }
 
 fn options() -> Opts {
@@ -132,9 +161,18 @@ fn options() -> Opts {
     }
 }
 
-fn bindings(wit: &Path, world: &str, items: &str, options: Opts) -> Result<String, String> {
+fn bindings(
+    wit: &Path,
+    version: &Version,
+    world: &str,
+    items: &str,
+    options: Opts,
+) -> Result<String, String> {
     let mut resolve = Resolve::default();
-    resolve.push_dir(wit).map_err(|e| format!("{e:#}"))?;
+    for folder in version.folders {
+        let pushed = resolve.push_dir(wit.join(folder));
+        pushed.map_err(|e| format!("{e:#}"))?;
+    }
     let text = format!("package pumice:sdk; world {world} {{ {items} }}");
     let package = resolve
         .push_str("sdk.wit", &text)

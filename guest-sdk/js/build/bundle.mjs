@@ -72,7 +72,8 @@ function wrapper(entry) {
     `import ${from('src/start.js')}`,
     `import { $pumiceAsync, $pumicePositions, definitionOf } from ${from('src/entry.js')}`,
     `import * as module from ${JSON.stringify(path.resolve(entry))}`,
-    'export const { incomingHandler, beforeTriggerHandler, afterTriggerHandler, procedureHandler, scriptHandler } = definitionOf(module)',
+    'export const { incomingHandler, beforeTriggerHandler, afterTriggerHandler, procedureHandler, scriptHandler,',
+    'beforeUserCreatedHandler, customClaimsHandler, sendMessageHandler } = definitionOf(module)',
     // Used by what `bundle` puts into the text.
     'export { $pumiceAsync, $pumicePositions }',
   ].join('\n')

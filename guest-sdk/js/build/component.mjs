@@ -14,7 +14,7 @@ const PREAMBLE_BYTES = 8
 /** The bytes of the component. Throws a `BuildError` if the program throws while it is evaluated. */
 export async function componentOf(componentize, contract, { file, code, positions, imports, modules }) {
   const exports = contract.exportsOf(modules)
-  if (exports.length === 0) throw new BuildError([{ file, text: 'the module has to `export default defineFunction(…)`, or a trigger, a procedure or a script' }])
+  if (exports.length === 0) throw new BuildError([{ file, text: 'the module has to `export default defineFunction(…)`, or a trigger, a procedure, a script or a hook' }])
   return contract.withWorld(imports, exports, async (witPath, world) => {
     try {
       // `stubWasi`: of WASI the component imports what the SDK uses, and nothing that the engine might.

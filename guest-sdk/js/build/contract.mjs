@@ -18,6 +18,9 @@ const EXPORTS = {
   'src/trigger.js': ['pumice:platform/before-trigger-handler', 'pumice:platform/after-trigger-handler'],
   'src/procedure.js': ['pumice:platform/procedure-handler'],
   'src/script.js': ['pumice:platform/script-handler'],
+  'src/before-user-created.js': ['pumice:platform/before-user-created-handler'],
+  'src/custom-claims.js': ['pumice:platform/custom-claims-handler'],
+  'src/send-message.js': ['pumice:platform/send-message-handler'],
 }
 
 export class Contract {
@@ -65,8 +68,11 @@ export class Contract {
       const world = `package pumice:component;\n\nworld component {\n${items.join('\n')}\n}\n`
       const dependency = path.join(directory, 'deps', 'platform')
       await mkdir(dependency)
-      for (const entry of await readdir(directory)) {
-        if (entry.endsWith('.wit')) await rename(path.join(directory, entry), path.join(dependency, entry))
+      for (const entry of await readdir(directory, { withFileTypes: true })) {
+        const from = path.join(directory, entry.name)
+        if (entry.name.endsWith('.wit')) await rename(from, path.join(dependency, entry.name))
+        // A later version of the platform, which stands in a folder of its own.
+        else if (entry.isDirectory() && entry.name !== 'deps') await rename(from, path.join(directory, 'deps', entry.name))
       }
       await writeFile(path.join(directory, 'component.wit'), world)
       return await use(directory, 'component')

@@ -70,6 +70,45 @@ pub fn script(arguments: TokenStream, item: TokenStream) -> TokenStream {
     kind.expand(arguments, item)
 }
 
+/// See `pumice::before_user_created`.
+#[proc_macro_attribute]
+pub fn before_user_created(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "before_user_created",
+        settings: "its name and what it is on",
+        method: "check(user: ::pumice::__export::before_user_created::NewUser) -> ::std::result::Result<::pumice::__export::before_user_created::UserDecision, ::pumice::__export::before_user_created::Rejection>",
+        passed: "user,",
+        ignored: "_: ::pumice::NewUser",
+    };
+    kind.expand(arguments, item)
+}
+
+/// See `pumice::custom_claims`.
+#[proc_macro_attribute]
+pub fn custom_claims(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "custom_claims",
+        settings: "its name and what it is on",
+        method: "claims(request: ::pumice::__export::custom_claims::ClaimsRequest) -> ::std::result::Result<::std::string::String, ::pumice::__export::custom_claims::Rejection>",
+        passed: "request,",
+        ignored: "_: ::pumice::ClaimsRequest",
+    };
+    kind.expand(arguments, item)
+}
+
+/// See `pumice::send_message`.
+#[proc_macro_attribute]
+pub fn send_message(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let kind = Kind {
+        attribute: "send_message",
+        settings: "its name, egress and what it is on",
+        method: "send(message: ::pumice::__export::send_message::Message) -> ::std::result::Result<(), ::pumice::__export::send_message::Rejection>",
+        passed: "message,",
+        ignored: "_: ::pumice::Message",
+    };
+    kind.expand(arguments, item)
+}
+
 /// One kind of guest: its names are those of a module of `pumice::__export`.
 struct Kind {
     attribute: &'static str,

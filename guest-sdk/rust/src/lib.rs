@@ -1,4 +1,4 @@
-//! Write functions, triggers, procedures and scripts for Pumice in Rust.
+//! Write functions, triggers, procedures, scripts and hooks for Pumice in Rust.
 //!
 //! ```ignore
 //! use pumice::http::{Request, Response};
@@ -12,7 +12,8 @@
 //! ```
 //!
 //! There is an attribute for each kind: [`macro@function`], [`macro@before_trigger`], [`macro@after_trigger`],
-//! [`macro@procedure`], [`macro@script`]. A crate may carry several, one of each.
+//! [`macro@procedure`], [`macro@script`], and for the hooks of an app's users [`macro@before_user_created`],
+//! [`macro@custom_claims`], [`macro@send_message`]. A crate may carry several, one of each.
 //!
 //! Every call runs in a fresh instance: statics are as the program starts with them, and nothing a call
 //! leaves in memory is seen by another. What should last goes to [`cache`] or to the app's data.
@@ -33,6 +34,7 @@ mod error;
 pub mod http;
 
 mod caller;
+mod hook;
 mod procedure;
 mod rejection;
 mod row;
@@ -61,6 +63,7 @@ pub mod secrets;
 
 pub use caller::Caller;
 pub use error::{Error, Result};
+pub use hook::{Channel, ClaimsRequest, Decision, Message, NewUser, Sent, UserDecision};
 pub use procedure::Reply;
 pub use rejection::{Rejection, reject};
 pub use script::Job;
@@ -115,6 +118,51 @@ pub use pumice_macros::procedure;
 /// counts as a failed attempt, and its text goes to the log.
 pub use pumice_macros::script;
 
+/// Makes a function the app's say in who becomes a user.
+///
+/// It takes a [`NewUser`], and returns a [`Decision`], nothing (which allows the user), or a `Result` of either
+/// with a [`Rejection`], whose code and message reach whoever signs up. It may read and not write.
+///
+/// ```ignore
+/// use pumice::{Decision, NewUser, Rejection, reject};
+///
+/// #[pumice::before_user_created]
+/// fn check(user: NewUser) -> Result<Decision, Rejection> {
+///     if !user.email.as_deref().is_some_and(|email| email.ends_with("@school.example")) {
+///         return Err(reject("not_of_the_school", "sign up with your school's address"));
+///     }
+///     let mut app_metadata = user.app_metadata;
+///     app_metadata["plan"] = "free".into();
+///     Ok(Decision::Replace { user_metadata: user.user_metadata, app_metadata })
+/// }
+/// ```
+pub use pumice_macros::before_user_created;
+
+/// Makes a function the author of access tokens' claims.
+///
+/// It takes a [`ClaimsRequest`] and returns a `Result` of the claims: anything with a JSON form that is an object.
+/// The claims that say who the user is and how they signed in stay as they are, whatever it returns. It is called
+/// for each token, at refresh as well, and may read and not write.
+///
+/// ```ignore
+/// use pumice::{ClaimsRequest, Rejection};
+/// use serde_json::Value;
+///
+/// #[pumice::custom_claims]
+/// fn claims(request: ClaimsRequest) -> Result<Value, Rejection> {
+///     let mut claims = request.claims;
+///     claims["plan"] = claims["app_metadata"]["plan"].clone();
+///     Ok(claims)
+/// }
+/// ```
+pub use pumice_macros::custom_claims;
+
+/// Makes a function the sender of mails and text messages to the app's users: the host then sends none.
+///
+/// It takes a [`Message`] and returns nothing, or a `Result` with a [`Rejection`], whose code and message reach
+/// the client. It may write, and call the hosts in its `egress`.
+pub use pumice_macros::send_message;
+
 /// What every entry into the guest does first.
 pub(crate) fn begin() {
     #[cfg(feature = "log-crate")]
@@ -155,5 +203,27 @@ pub mod __export {
         pub use crate::bindings::script::{export, exports};
         pub use crate::script::run as answer;
         pub use exports::pumice::platform::script_handler::{Guest, Job};
+    }
+
+    pub mod before_user_created {
+        pub use crate::bindings::before_user_created::{export, exports};
+        pub use crate::hook::check as answer;
+        pub use exports::pumice::platform0_2_0::before_user_created_handler::{
+            Guest, NewUser, Rejection, UserDecision,
+        };
+    }
+
+    pub mod custom_claims {
+        pub use crate::bindings::custom_claims::{export, exports};
+        pub use crate::hook::claims as answer;
+        pub use exports::pumice::platform0_2_0::custom_claims_handler::{
+            ClaimsRequest, Guest, Rejection,
+        };
+    }
+
+    pub mod send_message {
+        pub use crate::bindings::send_message::{export, exports};
+        pub use crate::hook::send as answer;
+        pub use exports::pumice::platform0_2_0::send_message_handler::{Guest, Message, Rejection};
     }
 }

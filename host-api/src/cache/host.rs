@@ -3,7 +3,6 @@ use std::time::Duration;
 use super::CacheError;
 use crate::HostCtx;
 use crate::bindings::pumice::platform::cache::{self, Error};
-use crate::entry::Kind;
 
 impl cache::Host for HostCtx {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
@@ -23,9 +22,9 @@ impl cache::Host for HostCtx {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.charge(key.len() + value.len())?;
-        Ok(match self.entry.kind {
-            Kind::BeforeTrigger => Err(Error::NotInBeforeTrigger),
-            _ => self
+        Ok(match self.entry.kind.only_reads() {
+            true => Err(Error::NotInBeforeTrigger),
+            false => self
                 .entry
                 .cache
                 .set(key, value.into(), ttl(ttl_ms))
@@ -35,9 +34,9 @@ impl cache::Host for HostCtx {
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
         self.charge(key.len())?;
-        Ok(match self.entry.kind {
-            Kind::BeforeTrigger => Err(Error::NotInBeforeTrigger),
-            _ => self.entry.cache.delete(&key).map_err(Error::from),
+        Ok(match self.entry.kind.only_reads() {
+            true => Err(Error::NotInBeforeTrigger),
+            false => self.entry.cache.delete(&key).map_err(Error::from),
         })
     }
 
@@ -48,9 +47,9 @@ impl cache::Host for HostCtx {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<i64, Error>> {
         self.charge(key.len())?;
-        Ok(match self.entry.kind {
-            Kind::BeforeTrigger => Err(Error::NotInBeforeTrigger),
-            _ => self
+        Ok(match self.entry.kind.only_reads() {
+            true => Err(Error::NotInBeforeTrigger),
+            false => self
                 .entry
                 .cache
                 .increment(key, by, ttl(ttl_ms))

@@ -7,7 +7,6 @@ use super::query::{self, Body, Conflict, Insert, Preferences, Query, Returning, 
 use super::{Actor, Authority, DataError, DataStore, GuestFault, Transaction};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::data::{self, Error};
-use crate::entry::Kind;
 use crate::meter::Weight;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
@@ -115,7 +114,7 @@ impl data::Host for HostCtx {
 impl data::HostTransaction for HostCtx {
     async fn begin(&mut self, authority: data::Authority) -> Answer<Handle> {
         // In a procedure everything is in one transaction already.
-        if self.within().is_some() && self.entry.kind != Kind::BeforeTrigger {
+        if self.within().is_some() && !self.entry.kind.only_reads() {
             return Ok(Err(Error::TransactionOpen));
         }
         let (store, actor, _) = match self.writer(authority) {
@@ -226,7 +225,7 @@ impl HostCtx {
         &self,
         authority: data::Authority,
     ) -> Result<(DataStore, Actor, Option<Transaction>), Error> {
-        if self.entry.kind == Kind::BeforeTrigger {
+        if self.entry.kind.only_reads() {
             return Err(Error::NotInBeforeTrigger);
         }
         if self.open().is_some() {

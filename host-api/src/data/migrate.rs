@@ -12,7 +12,7 @@ use super::postgres::Cluster;
 use super::sqlite::Sqlite;
 use super::sqlite_ffi::Connection;
 use super::{Context, DataError, Schema};
-use crate::{AppId, jobs};
+use crate::{AppId, auth, jobs, permissions};
 
 /// How long an app's migrations may take together. Others' writes to the app wait meanwhile.
 const MIGRATION_MAX: Duration = Duration::from_secs(60);
@@ -72,7 +72,9 @@ pub async fn sqlite(db: &Sqlite, migrations: Migrations) -> Result<Vec<String>, 
 fn prepare_file(connection: &Connection) -> Result<(), MigrateFault> {
     ddl::prepare(connection)?;
     changes::prepare_sqlite(connection).map_err(ours)?;
-    jobs::prepare_sqlite(connection).map_err(ours)
+    permissions::prepare_sqlite(connection).map_err(ours)?;
+    jobs::prepare_sqlite(connection).map_err(ours)?;
+    auth::prepare_sqlite(connection).map_err(ours)
 }
 
 fn observe_file(
@@ -141,7 +143,9 @@ pub async fn observe_postgres(
 ) -> Result<(), MigrateError> {
     let mut tx = cluster.as_owner(app).await?.begin().await?;
     changes::prepare_postgres(&mut tx).await?;
+    permissions::prepare_postgres(&mut tx).await?;
     jobs::prepare_postgres(&mut tx).await?;
+    auth::prepare_postgres(&mut tx).await?;
     changes::observe_postgres(&mut tx, &subscriptions).await?;
     tx.commit().await?.close().await?;
     Ok(())
@@ -159,7 +163,9 @@ pub async fn postgres(
     let mut owner = cluster.as_owner(app).await?;
     let mut tx = owner.begin().await?;
     changes::prepare_postgres(&mut tx).await?;
+    permissions::prepare_postgres(&mut tx).await?;
     jobs::prepare_postgres(&mut tx).await?;
+    auth::prepare_postgres(&mut tx).await?;
     owner = tx.commit().await?;
     let applied = owner.applied().await?;
     let applied: Vec<Applied> = applied.iter().map(known).collect::<Result<_, _>>()?;
@@ -270,6 +276,12 @@ pub(super) async fn schema_of(db: &Sqlite) -> Result<Schema, DataError> {
         return Ok(Schema::default());
     }
     let timeout = super::STATEMENT_TIMEOUT;
+    let job = |connection: &Connection| permissions::is_prepared(connection);
+    if !db.read(Context::default(), timeout, job).await? {
+        // A file from before there were permissions: its policies ask for them from now on.
+        let job = |connection: &Connection| permissions::prepare_sqlite(connection);
+        db.write(Context::default(), MIGRATION_MAX, job).await?;
+    }
     let job = |connection: &Connection| Ok(ddl::catalog(connection));
     match db.read(Context::default(), timeout, job).await? {
         Ok(catalog) => Ok(catalog.schema()),

@@ -46,6 +46,7 @@ pub use self::schema::{
 pub use self::settings::{Settings, TransactionEnd};
 pub use self::store::{DataStore, Db};
 pub use self::transaction::Transaction;
+pub(crate) use self::types::normalize_jsonb;
 pub use self::value::{Value, ValueRef};
 
 /// Rows that one read answers at most. The dialect's usual setting.

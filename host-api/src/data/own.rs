@@ -19,13 +19,13 @@ use super::{Context, DataError, Value, ValueRef};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One statement in both dialects.
-pub(crate) struct Sql {
+pub struct Sql {
     pub sqlite: &'static str,
     pub postgres: &'static str,
 }
 
 /// Where an operation runs its statements.
-pub(crate) trait Engine {
+pub trait Engine {
     /// The first column of each row, a text.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ pub(crate) trait Engine {
 }
 
 /// Statements that happen together. It may run more than once; the last run counts.
-pub(crate) trait Operation: Send + Sync + 'static {
+pub trait Operation: Send + Sync + 'static {
     type Answer: Send + 'static;
 
     /// # Errors

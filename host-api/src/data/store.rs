@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
 
 use super::hooks::{BeforeTrigger, Operation, WriteHooks};
 use super::judge::{Statement, Triggers};
@@ -20,6 +21,7 @@ use super::sqlite::Sqlite;
 use super::sqlite_ffi::Connection;
 use super::transaction::Transaction;
 use super::{Actor, Context, DataError, STATEMENT_TIMEOUT, Schema, Settings, TRANSACTION_MAX};
+use crate::permissions::PermissionCache;
 
 /// An app's database. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +35,9 @@ struct Inner {
     generation: AtomicU64,
     hooks: OnceLock<Arc<dyn WriteHooks>>,
     settings: ArcSwap<Settings>,
+    /// Set once the SQLite file has the tables of users.
+    users_ready: OnceCell<()>,
+    permissions: Arc<PermissionCache>,
 }
 
 /// The two engines. There is no third word for both: each statement knows which it is for.
@@ -50,6 +55,8 @@ impl DataStore {
             generation: AtomicU64::new(0),
             hooks: OnceLock::new(),
             settings: ArcSwap::default(),
+            users_ready: OnceCell::new(),
+            permissions: Arc::default(),
         }))
     }
 
@@ -67,9 +74,13 @@ impl DataStore {
         matches!(&self.0.db, Db::Postgres(postgres) if postgres.is_external())
     }
 
+    pub(crate) fn users_ready(&self) -> &OnceCell<()> {
+        &self.0.users_ready
+    }
+
     /// # Errors
     /// 0A000 in an external database.
-    pub(super) fn not_external(&self, what: &str) -> Result<(), DataError> {
+    pub(crate) fn not_external(&self, what: &str) -> Result<(), DataError> {
         match self.is_external() {
             true => Err(DataError::sql(
                 "0A000",
@@ -120,6 +131,13 @@ impl DataStore {
     pub fn forget_schema(&self) {
         self.0.generation.fetch_add(1, Ordering::SeqCst);
         self.0.schema.store(None);
+        // A migration may have granted something.
+        self.0.permissions.forget();
+    }
+
+    /// Who may what, compiled.
+    pub(crate) fn permissions(&self) -> &Arc<PermissionCache> {
+        &self.0.permissions
     }
 
     /// What the app's manifest says of its API.

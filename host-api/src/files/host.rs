@@ -4,7 +4,6 @@ use super::{Bucket, Download, FileError, Object, ObjectName, Upload};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::files::{self, Error};
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream};
-use crate::entry::Kind;
 use crate::wasi::io::{self, IoError, StreamFault};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
@@ -29,10 +28,10 @@ impl From<FileError> for Refusal {
 
 impl HostCtx {
     fn bucket(&self, name: &str) -> Result<&Bucket, Refusal> {
-        match self.entry.kind {
+        match self.entry.kind.only_reads() {
             // A read, too: what it saw could not be repeated when the write is.
-            Kind::BeforeTrigger => Err(Refusal::InBeforeTrigger),
-            _ => Ok(self.entry.buckets.get(name)?),
+            true => Err(Refusal::InBeforeTrigger),
+            false => Ok(self.entry.buckets.get(name)?),
         }
     }
 

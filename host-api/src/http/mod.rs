@@ -18,6 +18,6 @@ pub(crate) mod response;
 
 pub use body::IncomingBody;
 pub use error::HttpFault;
-pub use outgoing::{Egress, EgressClient, EgressFault, EgressPolicy};
+pub use outgoing::{Egress, EgressClient, EgressFault, EgressPolicy, FetchLimits};
 pub use pipe::{BrokenOff, GuestBody};
 pub use response::{HeadError, ResponseHandle};

@@ -1,5 +1,9 @@
+use chrono::Utc;
+
 use crate::HostCtx;
 use crate::bindings::pumice::platform::identity;
+use crate::data::DataError;
+use crate::permissions::{PermissionError, Permissions, Who};
 
 impl identity::Host for HostCtx {
     fn caller(&mut self) -> wasmtime::Result<identity::Who> {
@@ -15,11 +19,36 @@ impl identity::Host for HostCtx {
         Ok(self.entry.app.as_str().to_owned())
     }
 
-    fn has_permission(
+    async fn has_permission(
         &mut self,
         permission: String,
     ) -> wasmtime::Result<Result<bool, identity::Error>> {
         self.charge(permission.len())?;
-        Ok(Err(identity::Error::NotConfigured))
+        let Some(store) = self.entry.data.clone() else {
+            return Ok(Err(identity::Error::NotConfigured));
+        };
+        if store.is_external() {
+            return Ok(Err(identity::Error::NotConfigured));
+        }
+        let who = Who::of(&self.standing.caller);
+        let held = Permissions::new(store)
+            .check(&who, &permission, None, Utc::now())
+            .await;
+        Ok(held.map_err(told))
+    }
+}
+
+/// What a guest is told.
+fn told(error: PermissionError) -> identity::Error {
+    match error {
+        PermissionError::Unknown(name) => identity::Error::UnknownPermission(name),
+        PermissionError::Data(DataError::Internal(why)) => {
+            tracing::error!(%why, "a permission was not looked up");
+            identity::Error::Other("the app's permissions cannot be read now".to_owned())
+        }
+        PermissionError::Data(DataError::Unavailable(_)) => {
+            identity::Error::Other("the app's permissions cannot be read now".to_owned())
+        }
+        error => identity::Error::Other(error.to_string()),
     }
 }

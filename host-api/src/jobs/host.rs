@@ -6,7 +6,6 @@ use super::{JobError, Jobs, NewJob};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::jobs::{self, Error};
 use crate::data::{DataError, GuestFault};
-use crate::entry::Kind;
 use crate::meter::Weight;
 
 impl Weight for jobs::Options {
@@ -52,7 +51,7 @@ impl jobs::Host for HostCtx {
         options: jobs::Options,
     ) -> wasmtime::Result<Result<String, Error>> {
         self.carry(&[&script, &payload, &options])?;
-        if self.entry.kind == Kind::BeforeTrigger {
+        if self.entry.kind.only_reads() {
             return Ok(Err(Error::NotInBeforeTrigger));
         }
         match self.add_job(script, payload, options).await {

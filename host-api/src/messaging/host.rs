@@ -1,7 +1,6 @@
 use super::{Message, MessagingError, Target};
 use crate::HostCtx;
 use crate::bindings::pumice::platform::messaging::{self, Error};
-use crate::entry::Kind;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -44,9 +43,9 @@ impl messaging::Host for HostCtx {
             messaging::Target::Everyone => 0,
         };
         self.charge(name + event.len() + payload.len())?;
-        Ok(match self.entry.kind {
-            Kind::BeforeTrigger => Err(Error::NotInBeforeTrigger),
-            _ => self
+        Ok(match self.entry.kind.only_reads() {
+            true => Err(Error::NotInBeforeTrigger),
+            false => self
                 .publish_checked(&target, &event, &payload)
                 .map_err(Error::from),
         })
@@ -54,7 +53,7 @@ impl messaging::Host for HostCtx {
 
     fn presence(&mut self, channel: String) -> Answer<String> {
         self.charge(channel.len())?;
-        if self.entry.kind == Kind::BeforeTrigger {
+        if self.entry.kind.only_reads() {
             return Ok(Err(Error::NotInBeforeTrigger));
         }
         match self.entry.messages.presence(&channel) {
@@ -85,7 +84,7 @@ mod tests {
 
     use super::messaging::Host;
     use super::*;
-    use crate::{Entry, HostLimits, Messages, testing};
+    use crate::{Entry, HostLimits, Kind, Messages, testing};
 
     fn ctx(change: impl FnOnce(&mut Entry)) -> HostCtx {
         let (entry, sink) = testing::entry(HostLimits::default());
@@ -147,11 +146,18 @@ mod tests {
     #[test]
     fn calls_are_charged_whatever_they_are_answered() {
         let bare = ctx(|_| ());
-        let before = ctx(|entry| {
-            entry.messages = Messages::new();
-            entry.kind = Kind::BeforeTrigger;
-        });
-        for (mut ctx, expect) in [(bare, "NotConfigured"), (before, "NotInBeforeTrigger")] {
+        let reading = |kind| {
+            ctx(|entry| {
+                entry.messages = Messages::new();
+                entry.kind = kind;
+            })
+        };
+        for (mut ctx, expect) in [
+            (bare, "NotConfigured"),
+            (reading(Kind::BeforeTrigger), "NotInBeforeTrigger"),
+            (reading(Kind::BeforeUserCreated), "NotInBeforeTrigger"),
+            (reading(Kind::CustomClaims), "NotInBeforeTrigger"),
+        ] {
             let refused = send(&mut ctx, messaging::Target::User("x".into()));
             let told = Host::presence(&mut ctx, "room".into()).unwrap();
             assert_eq!(ctx.usage().host_call_bytes, 1 + 4 + 3 + 4);

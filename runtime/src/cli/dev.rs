@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pumice_host_api::AppId;
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
 
 use super::Report;
 use super::project::{Bundle, Project};
@@ -15,6 +17,8 @@ use crate::config::Config;
 use crate::functions::App;
 use crate::node::{Node, Single};
 use crate::services::auth::compat::{self, SharedSecret};
+use crate::services::mail::mailbox::Kept;
+use crate::services::mail::routes::DEV_MAIL;
 use crate::services::platform::Platform;
 use crate::{server, telemetry};
 
@@ -43,7 +47,11 @@ pub async fn run(
     let project = Project::open(folder)?;
     let (manifest, _) = project.manifest()?;
     let data = project.state().join("data");
-    let config = Config::load(&data, environment_all(), &[("listen", listen.to_string())])?;
+    let flags = [
+        ("listen", listen.to_string()),
+        ("mailbox", true.to_string()),
+    ];
+    let config = Config::load(&data, environment_all(), &flags)?;
     let node = Node::start(
         super::serve::with_descriptors(config),
         Some(Single {
@@ -89,10 +97,42 @@ pub async fn run(
             let handle = tokio::runtime::Handle::current();
             move || watch(project, &platform, &app, &url, &report, &handle)
         })?;
+    let telling = tokio::spawn(tell_mails(
+        node.mailer.kept(),
+        node.url.clone(),
+        Report::new(report.is_json()),
+    ));
     node.serve(server::stop_signal()).await;
+    telling.abort();
     // It ends with the process; a build under way is not waited for.
     drop(watcher);
     Ok(())
+}
+
+/// Prints each mail that comes into the mailbox: the fastest way to its code and link.
+async fn tell_mails(
+    mut mails: broadcast::Receiver<(AppId, Arc<Kept>)>,
+    url: String,
+    report: Report,
+) {
+    loop {
+        let mail = match mails.recv().await {
+            Ok((_, mail)) => mail,
+            // Many at once: the page has them.
+            Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        let link = mail.links.first();
+        let facts = json!({
+            "to": mail.to, "template": mail.template, "subject": mail.subject, "link": link, "code": mail.token,
+        });
+        let shown = link.map_or_else(String::new, |link| format!(" link {link}"));
+        let text = format!(
+            "mail to {}: {} code {}{shown} (all: {url}{DEV_MAIL})",
+            mail.to, mail.subject, mail.token
+        );
+        event(&report, "mail", &facts, &text);
+    }
 }
 
 /// Builds and deploys now and after each change. Whatever fails, the old revision goes on serving.

@@ -8,6 +8,10 @@ mod dev;
 mod doctor;
 mod r#gen;
 mod init;
+mod keys;
+mod mail;
+mod members;
+mod permissions;
 mod project;
 mod remote;
 mod report;
@@ -127,6 +131,34 @@ enum Command {
         #[command(flatten)]
         app: AppArgs,
     },
+    /// Manage the keys of an app: API keys, and those that sign its tokens.
+    Keys {
+        #[command(subcommand)]
+        command: keys::Keys,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+    /// Try how an app's mails leave.
+    Mail {
+        #[command(subcommand)]
+        command: mail::Mail,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+    /// Manage who may what in an app.
+    Permissions {
+        #[command(subcommand)]
+        command: permissions::Permissions,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+    /// Manage who may use a server's platform API.
+    Members {
+        #[command(subcommand)]
+        command: members::Members,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Write an app's tables down for another language.
     Gen {
         #[command(subcommand)]
@@ -152,7 +184,7 @@ struct ServerArgs {
     /// The server's address; needs --key.
     #[arg(long, global = true, env = "PUMICE_SERVER", requires = "key")]
     server: Option<String>,
-    /// The server's platform key: `key` in its data folder's platform.json.
+    /// The server's platform key (`key` in its data folder's platform.json), or a member's token.
     #[arg(long, global = true, env = "PUMICE_KEY", hide_env_values = true)]
     key: Option<String>,
     /// The data folder of a server on this machine.
@@ -236,6 +268,14 @@ fn run(command: Command, report: &Report) -> anyhow::Result<ExitCode> {
         } => return runtime.block_on(remote::invoke(&name, body, &method, &app, report)),
         Command::Secrets { command, app } => {
             runtime.block_on(remote::secrets(command, &app, report))?
+        }
+        Command::Keys { command, app } => runtime.block_on(keys::run(command, &app, report))?,
+        Command::Mail { command, app } => runtime.block_on(mail::run(command, &app, report))?,
+        Command::Permissions { command, app } => {
+            runtime.block_on(permissions::run(command, &app, report))?
+        }
+        Command::Members { command, server } => {
+            runtime.block_on(members::run(command, &server, report))?
         }
         Command::Gen { command, app } => runtime.block_on(r#gen::run(command, &app, report))?,
         Command::Db { command } => return runtime.block_on(db::run(command, report)),

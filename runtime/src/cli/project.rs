@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Report;
 use crate::digest::Digest;
-use crate::functions::bundle::{self, Files, MIGRATIONS, PUBLIC, SEED, StoredFile};
+use crate::functions::bundle::{self, Files, MAIL, MIGRATIONS, PUBLIC, SEED, StoredFile};
 use crate::functions::manifest::{Component, Fault, Manifest};
 
 mod sdk {
@@ -228,6 +228,21 @@ impl Project {
             let name = path.file_name().and_then(|name| name.to_str());
             if let Some(name) = name.filter(|name| bundle::is_migration(name)) {
                 bundle.add(format!("{MIGRATIONS}{name}"), path.clone())?;
+            }
+        }
+        let mails = match fs::read_dir(self.folder.join(MAIL)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            found => Some(found.context("mail cannot be read")?),
+        };
+        for entry in mails.into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            // A template that no letter has is refused there, and not left at home in silence.
+            let is_template = |name: &&str| {
+                !name.starts_with('.') && (name.ends_with(".html") || name.ends_with(".txt"))
+            };
+            if let Some(name) = name.filter(is_template) {
+                bundle.add(format!("{MAIL}{name}"), path.clone())?;
             }
         }
         let seed = self.folder.join(SEED);

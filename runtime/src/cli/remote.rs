@@ -306,6 +306,12 @@ fn show_line(line: &str, report: &Report) {
         );
         return;
     }
+    if record["type"] == "mail" {
+        let [outcome, template, to] = ["outcome", "template", "to"].map(|key| text(&record, key));
+        let (reply, message) = (text(&record, "reply"), text(&record, "message"));
+        println!("{time} {component} {outcome:<5} {template} to {to}: {message} {reply}");
+        return;
+    }
     let ms = |key: &str| record[key].as_f64().unwrap_or_default() / 1000.0;
     let fuel = record["fuel"].as_u64().unwrap_or_default();
     println!(

@@ -42,6 +42,9 @@ pub fn export_of(kind: Kind) -> &'static str {
         Kind::AfterTrigger => "pumice:platform/after-trigger-handler@0.1.0",
         Kind::Procedure => "pumice:platform/procedure-handler@0.1.0",
         Kind::Script => "pumice:platform/script-handler@0.1.0",
+        Kind::BeforeUserCreated => "pumice:platform/before-user-created-handler@0.2.0",
+        Kind::CustomClaims => "pumice:platform/custom-claims-handler@0.2.0",
+        Kind::SendMessage => "pumice:platform/send-message-handler@0.2.0",
     }
 }
 
@@ -151,6 +154,7 @@ fn is_offered(name: &str) -> bool {
         return false;
     };
     if interface.starts_with("pumice:platform/") {
+        // 0.2.0 has brought exports only.
         return version.starts_with("0.1.");
     }
     WASI.iter().any(|prefix| interface.starts_with(prefix)) && version.starts_with("0.2.")
@@ -195,6 +199,18 @@ mod tests {
             ),
             (Kind::Procedure, "pumice:platform/procedure-handler@0.1.0"),
             (Kind::Script, "pumice:platform/script-handler@0.1.0"),
+            (
+                Kind::BeforeUserCreated,
+                "pumice:platform/before-user-created-handler@0.2.0",
+            ),
+            (
+                Kind::CustomClaims,
+                "pumice:platform/custom-claims-handler@0.2.1",
+            ),
+            (
+                Kind::SendMessage,
+                "pumice:platform/send-message-handler@0.2.0",
+            ),
         ];
         for (kind, export) in kinds {
             let exports = Exports([export.to_owned()].into());
@@ -224,6 +240,9 @@ mod tests {
             let exports = Exports([other.to_owned()].into());
             assert!(exports.must_serve(Kind::Script).is_err(), "{other}");
         }
+        let never = "pumice:platform/custom-claims-handler@0.1.0".to_owned();
+        let exports = Exports([never].into());
+        assert!(exports.must_serve(Kind::CustomClaims).is_err());
     }
 
     #[test]

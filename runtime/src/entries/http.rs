@@ -18,12 +18,14 @@ use crate::invoke::{FunctionBody, Invoker};
 use crate::limits;
 use crate::outcome::{InvokeError, Limit};
 use crate::request_id::RequestId;
-use crate::services::auth::extract;
+use crate::services::permissions::guard;
+use crate::services::rates::Rates;
 
 /// What this entry works with.
 pub struct Entry {
     pub invoker: Arc<Invoker>,
     pub components: Arc<Components>,
+    pub rates: Arc<Rates>,
 }
 
 /// Who is at the other end of the connection.
@@ -32,6 +34,9 @@ pub struct Peer {
     pub address: IpAddr,
     /// A proxy of the operator's: what it says of its client is true.
     pub trusted: bool,
+    /// Where the request comes from, as far as anybody trusted says: the address that limits count, and
+    /// that sessions remember.
+    pub client: IpAddr,
 }
 
 /// A request on its way to an app.
@@ -122,11 +127,12 @@ impl Entry {
             request,
         } = incoming;
         // A preflight carries no key; the function answers it as its author wants.
-        let access = match *request.method() {
-            Method::OPTIONS => Access::Public,
-            _ => function.access,
+        let (access, require) = match *request.method() {
+            Method::OPTIONS => (Access::Public, None),
+            _ => (function.access, function.require.as_deref()),
         };
-        let caller = extract::admit(&app.keys, access, request.headers())?;
+        let caller = guard::admit(&app, access, require, request.headers()).await?;
+        let rate = self.rates.user(&app, &caller, 1).await?;
         let length = content_length(request.headers());
         if length.is_some_and(|length| length > limits::REQUEST_BODY_BYTES_MAX) {
             return Err(RequestError::BodyTooLarge.into());
@@ -145,10 +151,13 @@ impl Entry {
         }
         let request = Request::from_parts(parts, IncomingBody::Hyper(body));
         let invoked = self.invoker.function(target, caller, request_id, request);
-        let response = invoked.await.map_err(|error| match error {
+        let mut response = invoked.await.map_err(|error| match error {
             InvokeError::Limit(Limit::RequestBytes) => RequestError::BodyTooLarge.into(),
             error => Error::from(error),
         })?;
+        if let Some(rate) = rate {
+            rate.tell_near(response.headers_mut());
+        }
         Ok(response.map(|body| match body {
             FunctionBody::Whole(bytes) => Body::from(bytes),
             FunctionBody::Stream { body, guest } => Body::Guest { body, guest },

@@ -12,6 +12,7 @@ use crate::invoke::Invoker;
 use crate::invoke::call::{Call, ScriptJob};
 use crate::outcome::InvokeError;
 use crate::request_id::RequestId;
+use crate::services::permissions::guard;
 
 /// Runs `script` for `job`.
 ///
@@ -35,6 +36,11 @@ pub async fn run(
         payload: job.payload.clone(),
     });
     let caller = caller(&job.role, &job.claims);
+    // Whoever enqueued it may have lost the permission since, or be a guest that did not ask.
+    if let Some(store) = &script.guest.entry().data {
+        let held = guard::holds(store, script.require.as_deref(), &caller).await;
+        held.map_err(|error| Failure::Failed(error.to_string()))?;
+    }
     let standing = Standing {
         depth: job.depth,
         ..Standing::request(caller, InvocationId(request_id.uuid()))

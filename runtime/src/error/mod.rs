@@ -15,6 +15,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use pumice_host_api::data::{DataError, GuestFault};
 use pumice_host_api::jobs::JobError;
+use pumice_host_api::permissions::PermissionError;
 use serde_json::{Value, json};
 
 pub use self::rest::{Rest, rest};
@@ -26,7 +27,10 @@ use crate::limits;
 use crate::outcome::{InvokeError, Limit};
 use crate::request_id::RequestId;
 use crate::services::auth::AuthError;
+use crate::services::mail::MailError;
 use crate::services::platform::PlatformError;
+use crate::services::platform::members::MemberError;
+use crate::services::rates::TooMany;
 
 /// Everything a request can be answered with instead of success.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +46,13 @@ pub enum Error {
     #[error(transparent)]
     Jobs(#[from] JobError),
     #[error(transparent)]
+    Mail(#[from] MailError),
+    #[error(transparent)]
+    Permissions(#[from] PermissionError),
+    #[error(transparent)]
     Request(#[from] RequestError),
+    #[error(transparent)]
+    Rate(#[from] TooMany),
     /// A read that begins behind the last row.
     #[error("Requested range not satisfiable")]
     Range { offset: u64, total: u64 },
@@ -85,6 +95,8 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             AuthError::Missing => (StatusCode::UNAUTHORIZED, "auth.missing"),
             AuthError::Invalid(_) => (StatusCode::UNAUTHORIZED, "auth.invalid"),
             AuthError::Denied(_) => (StatusCode::FORBIDDEN, "auth.denied"),
+            AuthError::Scope(_) => (StatusCode::FORBIDDEN, "auth.scope"),
+            AuthError::InBrowser => (StatusCode::UNAUTHORIZED, "auth.secret_in_browser"),
             AuthError::KeyGeneration => (StatusCode::INTERNAL_SERVER_ERROR, "auth.keys"),
         },
         Error::Platform(error) => match error {
@@ -127,11 +139,22 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             }
             PlatformError::SecretLimits => (StatusCode::BAD_REQUEST, "platform.secret_limits"),
             PlatformError::NoSecret(_) => (StatusCode::NOT_FOUND, "platform.no_secret"),
+            PlatformError::NoKey(_) => (StatusCode::NOT_FOUND, "platform.no_key"),
+            PlatformError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "platform.invalid_key"),
+            PlatformError::KeyExists(_) => (StatusCode::CONFLICT, "platform.key_exists"),
+            PlatformError::TooManyKeys => (StatusCode::BAD_REQUEST, "platform.too_many_keys"),
+            PlatformError::NoStandby => (StatusCode::CONFLICT, "platform.no_standby"),
+            PlatformError::StandbyExists => (StatusCode::CONFLICT, "platform.standby_exists"),
+            PlatformError::KeyInUse => (StatusCode::CONFLICT, "platform.key_in_use"),
+            PlatformError::ForeignKeys(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "platform.foreign_keys")
+            }
             PlatformError::Unauthorized => (StatusCode::UNAUTHORIZED, "platform.unauthorized"),
             PlatformError::BadRequest(_) => (StatusCode::BAD_REQUEST, "platform.bad_request"),
             PlatformError::BodyTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "platform.body_too_large")
             }
+            PlatformError::Mail(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.mail"),
             PlatformError::Migration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "platform.migration"),
             PlatformError::OnPostgres(_) => (StatusCode::CONFLICT, "platform.on_postgres"),
             PlatformError::OtherCluster => (StatusCode::CONFLICT, "platform.other_cluster"),
@@ -149,6 +172,19 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
                 (StatusCode::UNPROCESSABLE_ENTITY, "platform.not_external")
             }
             PlatformError::NoCluster => (StatusCode::SERVICE_UNAVAILABLE, "platform.no_cluster"),
+            PlatformError::Permissions(error) => permission_status(error),
+            PlatformError::Members(error) => match error {
+                MemberError::NoMember(_) => (StatusCode::NOT_FOUND, "platform.no_member"),
+                MemberError::NoToken(_) => (StatusCode::NOT_FOUND, "platform.no_token"),
+                MemberError::Invalid(_) => (StatusCode::BAD_REQUEST, "platform.bad_request"),
+                MemberError::Exists(_) => (StatusCode::CONFLICT, "platform.member_exists"),
+                MemberError::LastOwner => (StatusCode::CONFLICT, "platform.last_owner"),
+                MemberError::TooMany { .. } => (StatusCode::CONFLICT, "platform.too_many"),
+                MemberError::Owners | MemberError::Others | MemberError::Outlives => {
+                    (StatusCode::FORBIDDEN, "platform.denied")
+                }
+                MemberError::Denied { .. } => (StatusCode::FORBIDDEN, "platform.denied"),
+            },
             PlatformError::Data(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.data"),
             PlatformError::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "platform.database"),
             PlatformError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.io"),
@@ -157,12 +193,20 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             PlatformError::Corrupt(_) => (StatusCode::INTERNAL_SERVER_ERROR, "platform.corrupt"),
         },
         Error::Data(error) => data_status(error),
+        Error::Permissions(error) => permission_status(error),
         Error::Range { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "data.range"),
         Error::Jobs(error) => match error {
             JobError::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "jobs.not_configured"),
             JobError::NoScript(_) => (StatusCode::NOT_FOUND, "jobs.no_script"),
             JobError::Invalid(_) => (StatusCode::BAD_REQUEST, "jobs.invalid"),
             JobError::Data(error) => data_status(error),
+        },
+        Error::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "request.too_many"),
+        Error::Mail(error) => match error {
+            MailError::NotConfigured(_) => (StatusCode::CONFLICT, "mail.not_configured"),
+            MailError::Template(_) => (StatusCode::UNPROCESSABLE_ENTITY, "mail.template"),
+            MailError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "mail.refused"),
+            MailError::Unavailable(_) => (StatusCode::BAD_GATEWAY, "mail.unavailable"),
         },
         Error::Request(error) => match error {
             RequestError::NotFound => (StatusCode::NOT_FOUND, "request.not_found"),
@@ -173,6 +217,25 @@ pub fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             RequestError::BodyBroken => (StatusCode::BAD_REQUEST, "request.body_broken"),
             RequestError::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "request.file"),
         },
+    }
+}
+
+fn permission_status(error: &PermissionError) -> (StatusCode, &'static str) {
+    match error {
+        PermissionError::Invalid(_) => (StatusCode::BAD_REQUEST, "permissions.invalid"),
+        PermissionError::Unknown(_) => (StatusCode::NOT_FOUND, "permissions.unknown"),
+        PermissionError::NoNamespace(_) => (StatusCode::NOT_FOUND, "permissions.no_namespace"),
+        PermissionError::NoRole(_) => (StatusCode::NOT_FOUND, "permissions.no_role"),
+        PermissionError::NoGrant(_) => (StatusCode::NOT_FOUND, "permissions.no_grant"),
+        PermissionError::NoMember { .. } => (StatusCode::NOT_FOUND, "permissions.no_member"),
+        PermissionError::NotOwner { .. } => (StatusCode::FORBIDDEN, "permissions.not_owner"),
+        PermissionError::Cycle(_) => (StatusCode::CONFLICT, "permissions.cycle"),
+        PermissionError::TooMany { .. } => (StatusCode::CONFLICT, "permissions.too_many"),
+        PermissionError::Denied(_) | PermissionError::Anonymous(_) => {
+            (StatusCode::FORBIDDEN, "auth.denied")
+        }
+        PermissionError::NotPrepared => (StatusCode::CONFLICT, "permissions.not_prepared"),
+        PermissionError::Data(error) => data_status(error),
     }
 }
 
@@ -223,7 +286,7 @@ pub fn preflight() -> Response<Body> {
 /// Lets a page of any origin read an answer of ours, as it may read a function's if that says so.
 fn allow_browsers(response: &mut Response<Body>) {
     const HEADERS: &str = "authorization, apikey, x-client-info, content-type, x-region";
-    const EXPOSED: &str = "sb-error-code, x-request-id, x-pumice-limit, retry-after";
+    const EXPOSED: &str = "sb-error-code, x-request-id, x-pumice-limit, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset";
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
@@ -246,10 +309,13 @@ pub fn dialect(error: &Error, request_id: RequestId) -> Response<Body> {
             json!("NOT_FOUND"),
             "Requested function was not found".to_owned(),
         ),
-        Error::Auth(AuthError::Missing | AuthError::Invalid(_)) => {
+        Error::Auth(AuthError::Missing | AuthError::Invalid(_) | AuthError::InBrowser) => {
             (401, json!(401), error.to_string())
         }
-        Error::Auth(AuthError::Denied(_)) => (403, json!(403), error.to_string()),
+        Error::Auth(AuthError::Denied(_) | AuthError::Scope(_))
+        | Error::Permissions(PermissionError::Denied(_) | PermissionError::Anonymous(_)) => {
+            (403, json!(403), error.to_string())
+        }
         Error::Invoke(InvokeError::Boot(_)) => (
             503,
             json!("BOOT_ERROR"),
@@ -270,6 +336,7 @@ pub fn dialect(error: &Error, request_id: RequestId) -> Response<Body> {
             json!("OVERLOADED"),
             "Too many requests are waiting; try again".to_owned(),
         ),
+        Error::Rate(_) => (429, json!("TOO_MANY_REQUESTS"), error.to_string()),
         Error::Request(RequestError::Method | RequestError::BodyTooLarge) => {
             (status.as_u16(), json!(status.as_u16()), error.to_string())
         }
@@ -325,6 +392,7 @@ fn message(error: &Error, status: StatusCode) -> String {
         Error::Data(DataError::Moving) | Error::Jobs(JobError::Data(DataError::Moving)) => {
             error.to_string()
         }
+        Error::Mail(error) => error.to_string(),
         _ if status.is_server_error() => {
             "something failed inside the server; its log says what".to_owned()
         }
@@ -362,6 +430,7 @@ fn with_headers(error: &Error, mut response: Response<Body>) -> Response<Body> {
         | Error::Jobs(JobError::Data(DataError::Moving)) => {
             drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
         }
+        Error::Rate(refusal) => refusal.decision.tell(headers),
         Error::Range { total, .. } => {
             if let Ok(range) = HeaderValue::try_from(format!("*/{total}")) {
                 headers.insert(CONTENT_RANGE, range);
@@ -390,6 +459,7 @@ fn log(error: &Error, status: StatusCode, request_id: RequestId) {
     let guests = matches!(
         error,
         Error::Invoke(_)
+            | Error::Mail(_)
             | Error::Data(
                 DataError::Guest { .. }
                     | DataError::Sql(_)

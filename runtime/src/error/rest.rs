@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use pumice_host_api::data::{DataError, SqlFault};
+use pumice_host_api::permissions::PermissionError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -145,7 +146,11 @@ impl Rest {
                     ..plain(code.into(), bad.to_string())
                 }
             }
-            Error::Auth(AuthError::Denied(_)) => plain("42501".into(), error.to_string()),
+            Error::Auth(AuthError::Denied(_))
+            | Error::Permissions(PermissionError::Denied(_) | PermissionError::Anonymous(_)) => {
+                plain("42501".into(), error.to_string())
+            }
+            Error::Auth(AuthError::InBrowser) => plain("PGRST301".into(), error.to_string()),
             _ => plain(own_code.into(), message(error, status)),
         };
         if rest.status == StatusCode::UNAUTHORIZED {

@@ -1,8 +1,9 @@
 //! What a bundle holds, and where: an app as it is uploaded, besides its manifest.
 //!
 //! - `components/<name>.wasm`: one for each path of the manifest, called like the first entry that has
-//!   the path (functions come first, then triggers, procedures and scripts);
+//!   the path (functions come first, then triggers, procedures, scripts and hooks);
 //! - `migrations/<name>.sql` and `seed.sql`;
+//! - `mail/<letter>.html` and `mail/<letter>.txt`: templates of mails;
 //! - `public/…`: static files.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Manifest;
 use crate::digest::Digest;
 use crate::limits;
+use crate::services::mail::Letter;
 
 /// A file of a revision, stored under its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub const PUBLIC: &str = "public/";
 /// Where migrations stand in a bundle, and in an app's folder.
 pub const MIGRATIONS: &str = "migrations/";
 
+/// Where templates of mails stand in a bundle, and in an app's folder.
+pub const MAIL: &str = "mail/";
+
 /// The rows that a new database begins with.
 pub const SEED: &str = "seed.sql";
 
@@ -44,6 +49,7 @@ pub enum Part {
     Component,
     Migration,
     Seed,
+    Mail,
     Static,
 }
 
@@ -53,6 +59,7 @@ impl Part {
         match self {
             Part::Component => limits::COMPONENT_BYTES_MAX,
             Part::Migration | Part::Seed => limits::MIGRATION_BYTES_MAX,
+            Part::Mail => limits::MAIL_TEMPLATE_BYTES_MAX,
             Part::Static => limits::STATIC_FILE_BYTES_MAX,
         }
     }
@@ -88,6 +95,9 @@ impl Layout {
         if let Some(name) = path.strip_prefix(MIGRATIONS) {
             return is_migration(name).then_some(Part::Migration);
         }
+        if let Some(name) = path.strip_prefix(MAIL) {
+            return mail_template(name).map(|_| Part::Mail);
+        }
         path.starts_with(PUBLIC).then_some(Part::Static)
     }
 }
@@ -97,6 +107,19 @@ impl Layout {
 pub fn is_migration(name: &str) -> bool {
     let stem = name.strip_suffix(".sql").unwrap_or_default();
     !stem.is_empty() && !stem.starts_with('.') && !stem.contains('/')
+}
+
+/// What a file called `name` in `mail/` is a template of; whether it is one of HTML.
+pub fn mail_template(name: &str) -> Option<(Letter, bool)> {
+    let (stem, ending) = name.split_once('.')?;
+    let letter = Letter::ALL
+        .into_iter()
+        .find(|letter| letter.name() == stem)?;
+    match ending {
+        "html" => Some((letter, true)),
+        "txt" => Some((letter, false)),
+        _ => None,
+    }
 }
 
 /// The migrations among `files`, by their paths, in the order in which they run: that of the names'
@@ -140,6 +163,12 @@ mod tests {
         check("seed.sql", Some(Part::Seed));
         check("seed.sql/x", None);
         check("other.sql", None);
+        check("mail/magic_link.html", Some(Part::Mail));
+        check("mail/magic_link.txt", Some(Part::Mail));
+        check("mail/magic_link.htm", None);
+        check("mail/welcome.html", None);
+        check("mail/de/invite.txt", None);
+        check("mail/invite", None);
         check("public/a/b", Some(Part::Static));
         check("public/", None);
         check("public/seed.sql", Some(Part::Static));

@@ -117,6 +117,9 @@ pub fn must_serve(code: &LoadedComponent, kind: Kind) -> Result<(), ArtifactErro
         Kind::AfterTrigger => handlers.after.is_some(),
         Kind::Procedure => handlers.procedure.is_some(),
         Kind::Script => handlers.script.is_some(),
+        Kind::BeforeUserCreated => handlers.before_user_created.is_some(),
+        Kind::CustomClaims => handlers.custom_claims.is_some(),
+        Kind::SendMessage => handlers.send_message.is_some(),
     };
     if there {
         Ok(())

@@ -14,26 +14,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use pumice_host_api::auth::Users;
 use pumice_host_api::data::{DataStore, Settings};
 use pumice_host_api::jobs::Scripts;
 use pumice_host_api::{
     AppId, AppName, Buckets, Cache, ComponentName, Egress, EgressClient, EgressPolicy, Entry,
-    FileLimits, FileStore, HostLimits, MemoryBudget, Messages,
+    FileLimits, FileStore, HostLimits, Kind, MemoryBudget, Messages,
 };
 
 pub use self::bundle::{Files, StoredFile};
 
 use self::bundle::{PUBLIC, component_path};
 use self::components::Components;
+use self::manifest::auth::AuthSettings;
 use self::manifest::{Access, Manifest, Operation, Schedule, When};
 use crate::digest::Digest;
 use crate::engine::artifact::ArtifactError;
 use crate::invoke::admission::AppShare;
 use crate::invoke::{AppGuests, Target};
+use crate::keyring::Keyring;
 use crate::limits::{self, Limits};
 use crate::outcome::Sampler;
 use crate::services::auth::AppKeys;
 use crate::services::auth::compat::SharedSecret;
+use crate::services::auth::keys::foreign::Foreign;
+use crate::services::auth::oauth::OAuth;
+use crate::services::mail::mailbox::Mailbox;
+use crate::services::mail::templates::MailFiles;
+use crate::services::rates::RequestPaces;
 
 /// All apps of the node.
 #[derive(Default)]
@@ -112,10 +120,15 @@ pub struct App {
     pub revision: ArcSwapOption<Revision>,
     /// The app's tables.
     pub data: DataStore,
+    /// The app's users.
+    pub users: Users,
+    oauth: OnceLock<Arc<OAuth>>,
     /// The app's objects.
     pub files: FileStore,
     /// The app's messages.
     pub messages: Messages,
+    /// Mails that nobody sends: the developer reads them.
+    pub mailbox: Arc<Mailbox>,
     /// Whether it stands in the queue of apps that may have work.
     pub woken: AtomicBool,
     cache: Cache,
@@ -152,15 +165,19 @@ impl App {
             created_at,
             keys,
         } = about;
+        let keys = Arc::new(keys);
         App {
+            users: users(&data, &keys),
+            oauth: OnceLock::new(),
             data,
             files: FileStore::new(folder.join("objects"), FileLimits::default()),
             messages: Messages::new(),
+            mailbox: Arc::default(),
             woken: AtomicBool::new(false),
             id,
             name,
             created_at,
-            keys: Arc::new(keys),
+            keys,
             guests: Arc::new(AppGuests {
                 share: AppShare::new(node),
                 sampler: Sampler::default(),
@@ -191,9 +208,12 @@ impl App {
             folder: self.folder.clone(),
             secrets: ArcSwap::new(self.secrets.load_full()),
             revision: ArcSwapOption::empty(),
+            users: users(&data, &self.keys),
+            oauth: OnceLock::new(),
             data,
             files: self.files.clone(),
             messages: self.messages.clone(),
+            mailbox: self.mailbox.clone(),
             woken: AtomicBool::new(false),
             cache: self.cache.clone(),
             egress: self.egress.clone(),
@@ -207,12 +227,48 @@ impl App {
     /// Serves `revision` from now on; requests under way finish on the one before.
     pub fn activate(&self, revision: Revision) {
         self.data.set_settings(revision.api.clone());
+        if let Err(error) = self.keys.set_foreign(revision.foreign.clone()) {
+            tracing::error!(app.id = %self.id, %error, "the keys that [auth] names are not those in force");
+        }
         self.revision.store(Some(Arc::new(revision)));
+    }
+
+    /// What sign-ins at other providers keep.
+    pub fn oauth(&self, keyring: &Arc<Keyring>) -> Arc<OAuth> {
+        let make = || Arc::new(OAuth::new(self.id, self.egress.clone(), keyring.clone()));
+        self.oauth.get_or_init(make).clone()
+    }
+
+    /// What the app says of its users; what is usual before its first revision.
+    pub fn auth(&self) -> Arc<AuthSettings> {
+        match &*self.revision.load() {
+            Some(revision) => revision.auth.clone(),
+            None => Arc::default(),
+        }
+    }
+
+    /// How fast requests may come; what is usual before its first revision.
+    pub fn request_paces(&self) -> RequestPaces {
+        match &*self.revision.load() {
+            Some(revision) => revision.rates,
+            None => RequestPaces::default(),
+        }
+    }
+
+    /// The app's connections to hosts of its choice.
+    pub fn egress(&self) -> &EgressClient {
+        &self.egress
     }
 
     pub fn blob(&self, digest: Digest) -> PathBuf {
         self.folder.join("blobs").join(digest.to_string())
     }
+}
+
+/// The users in `data`; sessions that end take their tokens along.
+fn users(data: &DataStore, keys: &Arc<AppKeys>) -> Users {
+    let keys = keys.clone();
+    Users::new(data.clone()).telling(Arc::new(move |session| keys.revoked.add([session])))
 }
 
 /// One immutable deployed bundle of an app.
@@ -228,10 +284,19 @@ pub struct Revision {
     by_table: HashMap<String, TableTriggers>,
     procedures: BTreeMap<String, Arc<Procedure>>,
     scripts: BTreeMap<String, Arc<Script>>,
+    /// At most one of each kind.
+    hooks: Vec<Arc<Deployed>>,
     /// In order of the manifest.
     pub schedules: Vec<Schedule>,
     pub buckets: Buckets,
     api: Settings,
+    /// What the app says of its users.
+    pub auth: Arc<AuthSettings>,
+    /// The keys that it names there.
+    foreign: Arc<Foreign>,
+    rates: RequestPaces,
+    /// The app's own templates of mails.
+    pub mail: Arc<MailFiles>,
     /// Paths below `public/`.
     pub statics: BTreeMap<String, StoredFile>,
 }
@@ -255,6 +320,8 @@ pub struct Function {
     pub guest: Deployed,
     pub route: Option<String>,
     pub access: Access,
+    /// The permission that a caller must hold.
+    pub require: Option<String>,
 }
 
 /// A trigger as deployed.
@@ -270,12 +337,16 @@ pub struct Trigger {
 pub struct Procedure {
     pub guest: Deployed,
     pub access: Access,
+    /// The permission that a caller must hold.
+    pub require: Option<String>,
 }
 
 /// A script as deployed.
 pub struct Script {
     pub guest: Deployed,
     pub access: Access,
+    /// The permission that its caller must hold.
+    pub require: Option<String>,
     /// How often a job is tried before it is given up.
     pub attempts_max: u32,
 }
@@ -288,7 +359,8 @@ struct TableTriggers {
 }
 
 impl Revision {
-    /// Builds the revision of `app` that `manifest` and `files` describe. Loads nothing yet.
+    /// Builds the revision of `app` that `manifest` and `files` describe; `foreign` are the keys that `[auth]`
+    /// names. Loads nothing yet.
     ///
     /// # Errors
     /// What is wrong with an entry, such as a component that is not among the files.
@@ -298,14 +370,16 @@ impl Revision {
         manifest: &Manifest,
         files: &Files,
         server: &ServerFacts,
+        foreign: Foreign,
     ) -> Result<Revision, String> {
-        let maker = Maker::new(app, number, manifest, files, server);
+        let maker = Maker::new(app, number, manifest, files, server, &foreign);
         let mut functions = Vec::new();
         for function in &manifest.functions {
             functions.push(Arc::new(Function {
                 guest: maker.deployed(&function.entry)?,
                 route: function.route.clone(),
                 access: function.access,
+                require: function.require.clone(),
             }));
         }
         let mut triggers = Vec::new();
@@ -322,6 +396,7 @@ impl Revision {
             let deployed = Procedure {
                 guest: maker.deployed(&procedure.entry)?,
                 access: procedure.access,
+                require: procedure.require.clone(),
             };
             procedures.insert(procedure.entry.name.clone(), Arc::new(deployed));
         }
@@ -330,9 +405,14 @@ impl Revision {
             let deployed = Script {
                 guest: maker.deployed(&script.entry)?,
                 access: script.access,
+                require: script.require.clone(),
                 attempts_max: script.attempts_max,
             };
             scripts.insert(script.entry.name.clone(), Arc::new(deployed));
+        }
+        let mut hooks = Vec::new();
+        for hook in &manifest.hooks {
+            hooks.push(Arc::new(maker.deployed(hook)?));
         }
         let by_name = functions
             .iter()
@@ -366,9 +446,14 @@ impl Revision {
             triggers,
             procedures,
             scripts,
+            hooks,
             schedules: manifest.schedules.clone(),
             buckets: maker.buckets,
             api: manifest.api.clone(),
+            auth: Arc::new(manifest.auth.clone()),
+            foreign: Arc::new(foreign),
+            rates: manifest.rates,
+            mail: Arc::new(MailFiles::of(app, files)),
             statics,
         })
     }
@@ -389,7 +474,9 @@ impl Revision {
         let triggers = self.triggers.iter().map(|trigger| &trigger.guest);
         let procedures = self.procedures.values().map(|procedure| &procedure.guest);
         let scripts = self.scripts.values().map(|script| &script.guest);
-        functions.chain(triggers).chain(procedures).chain(scripts)
+        let hooks = self.hooks.iter().map(|hook| &**hook);
+        let guests = functions.chain(triggers).chain(procedures);
+        guests.chain(scripts).chain(hooks)
     }
 
     pub fn functions(&self) -> &[Arc<Function>] {
@@ -484,6 +571,11 @@ impl Revision {
         self.scripts.get(name)
     }
 
+    /// The hook of `kind`.
+    pub fn hook(&self, kind: Kind) -> Option<&Arc<Deployed>> {
+        self.hooks.iter().find(|hook| hook.entry.kind == kind)
+    }
+
     /// In order of name.
     pub fn scripts(&self) -> impl Iterator<Item = &Arc<Script>> {
         self.scripts.values()
@@ -525,13 +617,14 @@ impl<'r> Maker<'r> {
         manifest: &'r Manifest,
         files: &Files,
         server: &ServerFacts,
+        foreign: &Foreign,
     ) -> Maker<'r> {
         let components = manifest.components().into_iter();
         Maker {
             app,
             number,
             config: &manifest.config,
-            environment: environment(app, server, &manifest.config),
+            environment: environment(app, server, &manifest.config, foreign),
             secrets: app.secrets.load_full(),
             buckets: manifest.buckets.iter().cloned().collect(),
             scripts: Arc::new(
@@ -658,15 +751,18 @@ fn environment(
     app: &App,
     server: &ServerFacts,
     config: &BTreeMap<String, String>,
+    foreign: &Foreign,
 ) -> Vec<(String, String)> {
     let own = [
         ("SUPABASE_URL", server.app_url(&app.name)),
-        ("SUPABASE_ANON_KEY", app.keys.anon().to_owned()),
+        ("SUPABASE_ANON_KEY", app.keys.anon()),
+        ("SUPABASE_SERVICE_ROLE_KEY", app.keys.service_role()),
+        // Secret keys are nowhere in plain text: who needs one makes it a secret of the app.
         (
-            "SUPABASE_SERVICE_ROLE_KEY",
-            app.keys.service_role().to_owned(),
+            "SUPABASE_PUBLISHABLE_KEYS",
+            app.keys.publishable().to_string(),
         ),
-        ("SUPABASE_JWKS", app.keys.jwks().to_string()),
+        ("SUPABASE_JWKS", app.keys.jwks_with(foreign).to_string()),
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value));
     config

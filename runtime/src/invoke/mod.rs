@@ -17,8 +17,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use pumice_host_api::bindings::{Handlers, IncomingRequest, ResponseOutparam};
 use pumice_host_api::{
-    Budget, Caller, Entry, Exceeded, GuestBody, HostCtx, IncomingBody, InvocationId, LogSink,
-    ResponseHandle, Standing,
+    Budget, Caller, Entry, Exceeded, GuestBody, HostCtx, IncomingBody, InvocationId, Level,
+    LogLine, LogSink, ResponseHandle, Standing,
 };
 use rustix::thread::ClockId;
 use tokio::task::JoinHandle;
@@ -239,6 +239,17 @@ impl Invoker {
         result
     }
 
+    /// A line of the host's in the app's log, about what a guest has answered.
+    pub fn note(&self, entry: &Entry, request_id: RequestId, message: &str) {
+        self.guest_log.line(LogLine {
+            entry,
+            invocation: InvocationId(request_id.uuid()),
+            level: Level::Error,
+            message,
+            fields: &[],
+        });
+    }
+
     /// Records an invocation that never began, and returns why.
     pub fn refused(
         &self,
@@ -444,6 +455,28 @@ impl Invocation {
                     let handler = handlers.script.as_ref().ok_or_else(no_handler)?;
                     let guest = handler.load(&mut *store, &instance)?;
                     Ok(Answer::Ended(guest.call_run(&mut *store, &job).await?))
+                }
+                Export::BeforeUserCreated(user) => {
+                    let handler = handlers.before_user_created.as_ref();
+                    let guest = handler
+                        .ok_or_else(no_handler)?
+                        .load(&mut *store, &instance)?;
+                    Ok(call::decided(guest.call_check(&mut *store, &user).await?))
+                }
+                Export::CustomClaims(request) => {
+                    let handler = handlers.custom_claims.as_ref();
+                    let guest = handler
+                        .ok_or_else(no_handler)?
+                        .load(&mut *store, &instance)?;
+                    let claims = guest.call_claims(&mut *store, &request).await?;
+                    Ok(call::returned(claims))
+                }
+                Export::SendMessage(message) => {
+                    let handler = handlers.send_message.as_ref();
+                    let guest = handler
+                        .ok_or_else(no_handler)?
+                        .load(&mut *store, &instance)?;
+                    Ok(call::sent(guest.call_send(&mut *store, &message).await?))
                 }
             }
         });

@@ -1,11 +1,16 @@
 //! An open-loop load generator: requests begin when the schedule says so, whether or not earlier ones
 //! have been answered, and each one's latency counts from when it should have begun. A server that
-//! stalls then shows its stall in every request that fell into it.
+//! stalls then shows its stall in every request that fell into it. And a closed one, where wrk cannot say what
+//! is sent next.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
+
+use super::numbers::{ms, percentile};
+use super::wrk::Turn;
 use crate::http::Connection;
 
 /// Connections that share the schedule. More than can be under way at once, unless the server stalls for
@@ -63,6 +68,49 @@ pub fn open_loop(url: &str, path: &str, per_second: u32, length: Duration) -> La
             .unwrap_or_else(std::sync::PoisonError::into_inner),
         failed: failed.into_inner(),
     }
+}
+
+/// Lets each of these clients call for so long, over a connection of its own, again as soon as it has its
+/// answer. The rate counts until the last answer.
+///
+/// # Errors
+/// The first failure of a call: then there is nothing to compare.
+pub fn closed_loop<C: Send>(
+    url: &str,
+    clients: &mut [C],
+    length: Duration,
+    call: impl Fn(&mut C, &mut Connection) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<Turn> {
+    let began = Instant::now();
+    let work = |client: &mut C| -> anyhow::Result<Vec<f64>> {
+        let mut connection = Connection::open(url)?;
+        let mut took = Vec::new();
+        while began.elapsed() < length {
+            let sent = Instant::now();
+            call(client, &mut connection)?;
+            took.push(ms(sent.elapsed()));
+        }
+        Ok(took)
+    };
+    let work = &work;
+    let took = std::thread::scope(|scope| {
+        let threads: Vec<_> = clients
+            .iter_mut()
+            .map(|client| scope.spawn(move || work(client)))
+            .collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().map_err(|_| anyhow!("a client broke"))??);
+        }
+        anyhow::Ok(all)
+    })?;
+    let requests = took.len() as f64;
+    Ok(Turn {
+        requests,
+        per_second: requests / began.elapsed().as_secs_f64(),
+        p50_ms: percentile(&took, 0.5),
+        p99_ms: percentile(&took, 0.99),
+    })
 }
 
 /// Calls `path` on `count` connections, again and again, while `work` runs.

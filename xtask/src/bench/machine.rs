@@ -46,10 +46,44 @@ pub fn cpu(id: u32) -> anyhow::Result<Cpu> {
 /// # Errors
 /// When there is no such process, or no `/proc`.
 pub fn resident(id: u32) -> anyhow::Result<u64> {
+    status(id, "VmRSS:")
+}
+
+/// The most memory that was ever resident, in bytes; since [`forget_peak`] if that was called.
+///
+/// # Errors
+/// As [`resident`].
+pub fn peak(id: u32) -> anyhow::Result<u64> {
+    status(id, "VmHWM:")
+}
+
+/// Lets [`peak`] count from now on.
+///
+/// # Errors
+/// When there is no such process, or it is not ours.
+pub fn forget_peak(id: u32) -> anyhow::Result<()> {
+    // 5 resets the peak, by proc(5).
+    fs::write(format!("/proc/{id}/clear_refs"), "5").context("/proc/<pid>/clear_refs")
+}
+
+/// A line of a process's status that counts KiB, in bytes.
+fn status(id: u32, name: &str) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{id}/status")).context("/proc/<pid>/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(number.context("VmRSS")? * 1024)
+    Ok(number.with_context(|| name.to_owned())? * 1024)
+}
+
+/// How many files and connections this process may have open.
+pub fn open_files_max() -> usize {
+    let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3));
+    match soft {
+        Some("unlimited") => usize::MAX,
+        // What Linux gives a process unless told otherwise.
+        other => other.and_then(|number| number.parse().ok()).unwrap_or(1024),
+    }
 }
 
 /// How often in a second a file in `folder` can be written and waited for until it is on the disk: what one

@@ -5,6 +5,7 @@
 
 mod api;
 mod apps;
+mod auth;
 mod data;
 mod floor;
 mod fuel;
@@ -49,7 +50,7 @@ type Row = (
     fn(&Bench) -> anyhow::Result<Section>,
 );
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     ("hello", "Hello beside peers", hello::row),
     ("floor", "Host cost over the raw floor", floor::row),
     ("fuel", "Fuel against time", fuel::row),
@@ -61,6 +62,7 @@ const ROWS: [Row; 11] = [
     ("api", "Policies, embeds, updates, many rows", api::row),
     ("triggers", "Inserts with a trigger", triggers::row),
     ("jobs", "Jobs", jobs::row),
+    ("auth", "Tokens, sign-ins, sessions", auth::row),
 ];
 
 /// Measures the rows asked for, or all, and writes the report.

@@ -26,6 +26,28 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// How well a threshold tells these two apart: the chance that one of the first lies above one of the second
+/// or, if that is greater, below it. 0.5 is not at all, 1 is always; equal values count half. This is the area
+/// under the curve of a classifier.
+pub fn apart(first: &[f64], second: &[f64]) -> f64 {
+    let mut sorted = second.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let below: f64 = first
+        .iter()
+        .map(|value| {
+            let less = sorted.partition_point(|other| other < value);
+            let not_more = sorted.partition_point(|other| other <= value);
+            (less + not_more) as f64 / 2.0
+        })
+        .sum();
+    let pairs = first.len() as f64 * second.len() as f64;
+    if pairs == 0.0 {
+        return 0.5;
+    }
+    let share = below / pairs;
+    share.max(1.0 - share)
+}
+
 /// In milliseconds.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
@@ -71,6 +93,16 @@ mod tests {
         assert_eq!(percentile(&hundred, 1.0), 100.0);
         assert_eq!(percentile(&[7.0], 0.99), 7.0);
         assert_eq!(percentile(&[], 0.99), 0.0);
+    }
+
+    #[test]
+    fn what_differs_can_be_told_apart() {
+        assert_eq!(apart(&[1.0, 2.0], &[3.0, 4.0]), 1.0);
+        assert_eq!(apart(&[3.0, 4.0], &[1.0, 2.0]), 1.0);
+        assert_eq!(apart(&[1.0, 4.0], &[2.0, 3.0]), 0.5);
+        assert_eq!(apart(&[2.0, 2.0], &[2.0]), 0.5);
+        assert_eq!(apart(&[1.0, 3.0, 4.0, 5.0], &[2.0]), 0.75);
+        assert_eq!(apart(&[], &[2.0]), 0.5);
     }
 
     #[test]

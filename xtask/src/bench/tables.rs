@@ -49,10 +49,12 @@ impl App {
         components: &[(&str, Vec<u8>)],
     ) -> anyhow::Result<App> {
         let folder = bench.folder()?;
+        // Mails end there: no other server has a part in what is measured.
+        let mut settings = "mailbox = true\n".to_owned();
         if let Some(postgres) = postgres {
-            let settings = format!("database_url = \"{}\"\n", postgres.url);
-            fs::write(folder.path().join("server.toml"), settings)?;
+            settings.push_str(&format!("database_url = \"{}\"\n", postgres.url));
         }
+        fs::write(folder.path().join("server.toml"), settings)?;
         let server = bench.start(folder.path())?;
         let name = "bench".to_owned();
         let mut platform = server.platform()?;
@@ -86,6 +88,16 @@ impl App {
     /// Where its files are, the database among them.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Of the server.
+    pub fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    /// Of the server's process.
+    pub fn id(&self) -> u32 {
+        self.server.id()
     }
 
     pub fn connect(&self) -> anyhow::Result<Connection> {
@@ -230,6 +242,10 @@ impl PocketBase {
     /// Its name and version.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// As [`App::insert`].

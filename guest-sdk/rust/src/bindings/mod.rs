@@ -3,6 +3,9 @@
 
 pub mod after_trigger;
 pub mod before_trigger;
+pub mod before_user_created;
+pub mod custom_claims;
 pub mod imports;
 pub mod procedure;
 pub mod script;
+pub mod send_message;

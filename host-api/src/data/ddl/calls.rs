@@ -4,8 +4,9 @@ use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgum
 
 use super::coerce::{is_float, is_integer, open};
 use super::expr::{Kind, Place, Scope, Term};
-use super::{Refusal, names, sql};
+use super::{Refusal, names};
 use crate::data::Type;
+use crate::permissions::has_permission;
 
 impl Scope<'_> {
     pub(super) fn at_utc(&self, zone: &Expr, time: &Expr) -> Result<Term, Refusal> {
@@ -105,7 +106,7 @@ impl Scope<'_> {
                     Type::Jsonb,
                 )
             }
-            ("auth.has_permission", [permission]) => {
+            ("auth.has_permission", [permission] | [permission, _]) => {
                 // It reads a table, which SQLite allows nowhere else.
                 if matches!(self.place, Place::Default | Place::Check | Place::Stored) {
                     return Err(Refusal::only_postgres(
@@ -113,7 +114,12 @@ impl Scope<'_> {
                     ));
                 }
                 let permission = self.text(permission)?;
-                self.typed(sql::has_permission(&permission), Type::Boolean)
+                let resource = match arguments.get(1) {
+                    Some(resource) => Some(self.text(resource)?),
+                    None => None,
+                };
+                let held = has_permission(&permission, resource.as_deref());
+                self.typed(held, Type::Boolean)
             }
             ("timezone", [zone, time]) => self.at_utc(zone, time),
             ("length" | "char_length" | "character_length", [text]) => {

@@ -10,6 +10,25 @@ use super::expr::Scope;
 use super::rows::{Clause, From, Output, Rows, placed};
 use super::select::scope;
 use super::{Refusal, names, sql};
+use crate::data::Type;
+
+/// The columns of `auth.users` that a policy may read. The same are granted on PostgreSQL, where `auth/sql`
+/// makes the table.
+const USERS: [(&str, Type); 13] = [
+    ("id", Type::Uuid),
+    ("email", Type::Text),
+    ("phone", Type::Text),
+    ("role", Type::Text),
+    ("email_confirmed_at", Type::Timestamptz),
+    ("phone_confirmed_at", Type::Timestamptz),
+    ("last_sign_in_at", Type::Timestamptz),
+    ("raw_app_meta_data", Type::Jsonb),
+    ("raw_user_meta_data", Type::Jsonb),
+    ("is_anonymous", Type::Boolean),
+    ("created_at", Type::Timestamptz),
+    ("updated_at", Type::Timestamptz),
+    ("banned_until", Type::Timestamptz),
+];
 
 impl<'c> Scope<'c> {
     /// What a `*` stands for; written down too, since a view shows no column that comes later.
@@ -142,7 +161,12 @@ impl<'c> Scope<'c> {
         name: &ObjectName,
         alias: Option<&TableAlias>,
     ) -> Result<(String, From), Refusal> {
-        let relation = names::relation(name)?;
+        let parts = names::parts(name)?;
+        let users = parts == ["auth", "users"] && rows.in_policy();
+        let relation = match users {
+            true => "users".to_owned(),
+            false => names::relation(name)?,
+        };
         let (given, renamed) = match alias {
             None => (relation.clone(), false),
             Some(alias) => (names::ident(&alias.name)?, !alias.columns.is_empty()),
@@ -153,6 +177,24 @@ impl<'c> Scope<'c> {
             ));
         }
         let sql = rows.name(&given);
+        if users {
+            // As PostgreSQL's grants and its policy have it: the caller's own row, and of it these columns.
+            let output = |(name, ty): &(&str, Type)| Output {
+                name: (*name).to_owned(),
+                ty: ty.clone(),
+                domain: None,
+                source: None,
+            };
+            let from = From {
+                relation: None,
+                alias: given,
+                sql: sql.clone(),
+                columns: USERS.iter().map(output).collect(),
+                key: Vec::new(),
+            };
+            let names = USERS.map(|(name, _)| name.to_owned());
+            return Ok((format!("{} as {sql}", sql::own_user(&names)), from));
+        }
         if name.0.len() == 1
             && let Some(common) = rows.common(&relation)
         {

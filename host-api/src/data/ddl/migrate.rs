@@ -15,7 +15,7 @@ use crate::data::{Value, ValueRef};
 
 /// Version of what [`translate`] makes of a file; recorded beside it, so that a later version knows
 /// whose tables it meets.
-pub const TRANSLATOR: i64 = 3;
+pub const TRANSLATOR: i64 = 4;
 
 /// The name under which a seed is recorded.
 pub const SEED: &str = "seed.sql";

@@ -10,6 +10,9 @@ use super::{Refusal, names, sql};
 use crate::data::Type;
 use crate::data::schema::{Piece, Source, Template};
 
+/// The row that a policy speaks of, in translated text.
+const ROW: &str = "_t";
+
 /// Around the name of a relation in translated text. No literal may have it: see [`Rows`].
 pub const MARK: char = '\u{1}';
 
@@ -150,7 +153,7 @@ impl<'r> Rows<'r> {
         rows.froms.push(From {
             relation: Some(relation.to_owned()),
             alias: relation.to_owned(),
-            sql: "_t".to_owned(),
+            sql: ROW.to_owned(),
             columns,
             key: Vec::new(),
         });
@@ -159,6 +162,13 @@ impl<'r> Rows<'r> {
 
     fn levels(&self) -> impl Iterator<Item = &Rows<'r>> {
         std::iter::successors(Some(self), |level| level.outer)
+    }
+
+    /// Whether this is a policy's text, at any depth.
+    pub fn in_policy(&self) -> bool {
+        let outermost = self.levels().last();
+        let row = outermost.and_then(|level| level.froms.first());
+        row.is_some_and(|from| from.sql == ROW)
     }
 
     /// The common table expression called `name`.
@@ -194,6 +204,7 @@ impl<'r> Rows<'r> {
             [name] => (None, name),
             [of, name] => (Some(of), name),
             [schema, of, name] if schema == "public" => (Some(of), name),
+            [schema, of, name] if schema == "auth" && of == "users" => (Some(of), name),
             _ => return Err(Refusal::only_postgres(format!("`{}`", given.join(".")))),
         };
         for level in self.levels() {
@@ -216,7 +227,7 @@ impl<'r> Rows<'r> {
                         self.notes.add(relation, Some(name), last.span);
                     }
                     // Of a policy's own table, which has no other name.
-                    if from.sql == "_t" && parts.len() > 1 {
+                    if from.sql == ROW && parts.len() > 1 {
                         self.notes.add(relation, None, parts[parts.len() - 2].span);
                     }
                 }

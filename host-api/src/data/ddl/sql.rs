@@ -473,18 +473,11 @@ pub fn filter(condition: Option<&str>) -> String {
 }
 
 /// Tables of a fresh file that migrations and foreign keys need.
-pub const PREPARE: [&str; 4] = [
+pub const PREPARE: [&str; 3] = [
     "create table if not exists \"auth.users\" (
   \"id\" text not null constraint \"users_pkey\" primary key,
   \"email\" text,
   \"created_at\" text not null default (now())
-)",
-    "create table if not exists \"auth.permission_grants\" (
-  \"role\" text,
-  \"user_id\" text,
-  \"permission\" text not null,
-  \"allow\" int not null,
-  \"expires_at\" text
 )",
     "create table if not exists \"pumice.migration\" (
   \"file\" text not null primary key,
@@ -498,14 +491,11 @@ pub const PREPARE: [&str; 4] = [
 )",
 ];
 
-/// Whether the caller may do what the expression `permission` names: a grant that has not expired
-/// allows it to the caller's role or user, and none denies it.
-pub fn has_permission(permission: &str) -> String {
+/// The caller's own row of users, with these columns; none without a caller.
+pub fn own_user(columns: &[String]) -> String {
     format!(
-        "coalesce((select min(\"_g\".\"allow\") from \"auth.permission_grants\" as \"_g\" \
-         where \"_g\".\"permission\" = {permission} \
-         and (\"_g\".\"expires_at\" is null or \"_g\".\"expires_at\" > now()) \
-         and (\"_g\".\"role\" = pumice_role() or \"_g\".\"user_id\" = pumice_uid())), 0)"
+        "(select {} from \"auth.users\" where \"id\" = pumice_uid())",
+        list(columns)
     )
 }
 

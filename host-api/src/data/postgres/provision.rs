@@ -15,9 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pool::{CONNECT_MAX, Connections, Pool};
 use super::{Postgres, Timezones, errors, guest, sql};
-use crate::AppId;
 use crate::data::schema::PUBLIC;
 use crate::data::{DataError, Name};
+use crate::permissions::PREPARE_POSTGRES;
+use crate::{AppId, auth};
 
 /// The oldest PostgreSQL with everything we use: `security_invoker`, `merge`, a closed schema `public`.
 pub(super) const VERSION_MIN: i32 = 150_000;
@@ -127,6 +128,10 @@ impl Cluster {
         let _ = run(&mut owner, sql::fix_settings(names)).await;
         run(&mut owner, sql::set_role(&names.owner)).await?;
         run(&mut owner, sql::SET_UP_SCHEMAS.to_owned()).await?;
+        run(&mut owner, auth::postgres_tables()).await?;
+        for statement in PREPARE_POSTGRES {
+            run(&mut owner, (*statement).to_owned()).await?;
+        }
         close(owner).await;
         admin.close().await;
         self.pool.forget(app).await;

@@ -355,13 +355,6 @@ create table if not exists auth.users (
     email text,
     created_at timestamptz default now()
 );
-create table if not exists auth.permission_grants (
-    role text,
-    user_id uuid,
-    permission text not null,
-    allow boolean not null,
-    expires_at timestamptz
-);
 create table if not exists pumice.migration (
     file text primary key,
     digest text not null,
@@ -371,15 +364,7 @@ create table if not exists pumice.migration (
 
 "#,
     policy_functions!(),
-    r#"-- Nobody but the owner reads the grants. A deny wins; without an allow the answer is no.
-create or replace function auth.has_permission(wanted text) returns boolean
-language sql stable security definer set search_path = '' as $$
-    select coalesce((
-        select bool_and(g.allow) from auth.permission_grants g
-        where g.permission = wanted and (g.expires_at is null or g.expires_at > now())
-            and (g.role = auth.role() or g.user_id = auth.uid())), false)
-$$;
-create or replace function pumice.query_rows(statement text) returns setof text
+    r#"create or replace function pumice.query_rows(statement text) returns setof text
 language plpgsql as $$
 declare found record;
 begin
@@ -388,10 +373,9 @@ begin
     end loop;
 end
 $$;
-revoke execute on function auth.jwt(), auth.uid(), auth.role(), auth.email(),
-    auth.has_permission(text) from public;
-grant execute on function auth.jwt(), auth.uid(), auth.role(), auth.email(),
-    auth.has_permission(text) to anon, authenticated, service_role;
+revoke execute on function auth.jwt(), auth.uid(), auth.role(), auth.email() from public;
+grant execute on function auth.jwt(), auth.uid(), auth.role(), auth.email()
+    to anon, authenticated, service_role;
 revoke execute on function pumice.query_rows(text) from public;
 grant execute on function pumice.query_rows(text) to service_role;
 commit;
@@ -413,11 +397,12 @@ pub(super) const RELATIONS: &str = "select c.oid::bigint, c.relname::text, c.rel
      and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid \
      and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e') order by 4, 2";
 
-/// Tables of ours whose rows are somebody's, quoted. The sequence of changes has one from the beginning.
+/// Tables of ours whose rows are somebody's, quoted. The sequence of changes and the version of permissions
+/// have one from the beginning.
 pub(super) const OUR_TABLES: &str = "select c.oid::regclass::text from pg_catalog.pg_class c \
      join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
      where n.nspname in ('auth', 'pumice') and c.relkind in ('r', 'p') \
-     and (n.nspname, c.relname) <> ('pumice', 'sequence')";
+     and (n.nspname, c.relname) not in (('pumice', 'sequence'), ('auth', 'permission_version'))";
 
 pub(super) fn has_rows(table: &str) -> String {
     format!("select exists (select from {table})")

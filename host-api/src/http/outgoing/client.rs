@@ -41,6 +41,8 @@ const ADDRESSES_MAX: usize = 4;
 #[derive(Clone)]
 pub struct EgressClient {
     client: Client<Connect, GuestBody>,
+    policy: Arc<EgressPolicy>,
+    lookups: Lookups,
 }
 
 /// How long each step of a request may take.
@@ -74,9 +76,10 @@ static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
 impl EgressClient {
     /// A client that connects only where `policy` permits.
     pub fn new(policy: Arc<EgressPolicy>) -> Self {
+        let lookups = Lookups::new(LOOKUPS_OF_APP_MAX, LOOKUPS_OF_NODE.clone());
         let connect = Connect {
-            policy,
-            lookups: Lookups::new(LOOKUPS_OF_APP_MAX, LOOKUPS_OF_NODE.clone()),
+            policy: policy.clone(),
+            lookups: lookups.clone(),
             tls: None,
         };
         let client = Client::builder(TokioExecutor::new())
@@ -85,7 +88,20 @@ impl EgressClient {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(connect);
-        EgressClient { client }
+        EgressClient {
+            client,
+            policy,
+            lookups,
+        }
+    }
+
+    /// Where a host of the app's choice is, as far as apps may go there: for connections that are not
+    /// HTTP. Whoever connects must connect to one of these and not look the name up again.
+    ///
+    /// # Errors
+    /// [`HttpFault::AddressProhibited`] if none of its addresses is open to apps, [`HttpFault::Dns`].
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpFault> {
+        permitted(&self.policy, resolve(&self.lookups, host, port).await?)
     }
 
     /// Sends a request with an absolute URI and waits for the head of the answer.

@@ -8,7 +8,6 @@ use super::client::Timeouts;
 use crate::HostCtx;
 use crate::bindings::wasi::http::{outgoing_handler, types};
 use crate::bindings::wasi::io::poll::Pollable as WitPollable;
-use crate::entry::Kind;
 use crate::http::HttpFault;
 use crate::http::body::BodyReader;
 use crate::http::fields::Fields;
@@ -381,8 +380,8 @@ impl outgoing_handler::Host for HostCtx {
 impl HostCtx {
     /// The request as it will be sent, if the entry may send it.
     fn checked(&self, request: OutgoingRequest) -> Result<http::Request<GuestBody>, HttpFault> {
-        // What a before-trigger sends could not be taken back when its write is refused.
-        if self.entry.kind == Kind::BeforeTrigger {
+        // What such a guest sends could not be taken back when what it stands before is refused.
+        if self.entry.kind.only_reads() {
             return Err(HttpFault::Denied);
         }
         let scheme = request.scheme.unwrap_or(Scheme::Https);

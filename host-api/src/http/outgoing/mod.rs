@@ -3,8 +3,10 @@
 mod address;
 mod client;
 mod egress;
+mod fetch;
 mod host;
 
 pub use address::EgressPolicy;
 pub use client::EgressClient;
 pub use egress::{Egress, EgressFault};
+pub use fetch::FetchLimits;

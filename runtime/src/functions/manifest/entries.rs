@@ -27,14 +27,18 @@ impl Reader<'_> {
             &[
                 "app",
                 "api",
+                "auth",
                 "config",
                 "limits",
+                "rates",
                 "function",
                 "trigger",
                 "procedure",
                 "script",
+                "hook",
                 "schedule",
                 "bucket",
+                "permission",
             ],
         );
         let name = self.app_name(root);
@@ -45,12 +49,16 @@ impl Reader<'_> {
             name,
             config,
             api: self.api(root),
+            auth: self.auth(root),
+            rates: self.request_rates(root),
             functions: self.functions(root, &defaults),
             triggers: self.all(root, "trigger", &defaults, Self::trigger),
             procedures: self.all(root, "procedure", &defaults, Self::procedure),
+            hooks: self.all(root, "hook", &defaults, Self::hook),
             schedules: self.schedules(root, &scripts),
             scripts,
             buckets: self.buckets(root),
+            permissions: self.permissions(root),
         };
         let count = manifest.entries().count() + manifest.schedules.len() + manifest.buckets.len();
         if count > APP_ENTRIES_MAX {
@@ -145,7 +153,7 @@ impl Reader<'_> {
             table,
             "[[function]]",
             &[
-                "name", "path", "route", "access", "egress", "secrets", "limits",
+                "name", "path", "route", "access", "require", "egress", "secrets", "limits",
             ],
         );
         let entry = self.entry(at, table, "function", Kind::Function, defaults)?;
@@ -153,6 +161,7 @@ impl Reader<'_> {
             entry,
             route: table.get("route").and_then(|value| self.route(value)),
             access: self.access(table, Access::Anon),
+            require: self.require(table),
         })
     }
 
@@ -309,11 +318,14 @@ impl Reader<'_> {
         self.known_keys(
             table,
             "[[procedure]]",
-            &["name", "path", "access", "egress", "secrets", "limits"],
+            &[
+                "name", "path", "access", "require", "egress", "secrets", "limits",
+            ],
         );
         Some(Procedure {
             entry: self.entry(at, table, "procedure", Kind::Procedure, defaults)?,
             access: self.access(table, Access::Authenticated),
+            require: self.require(table),
         })
     }
 
@@ -325,6 +337,7 @@ impl Reader<'_> {
                 "name",
                 "path",
                 "access",
+                "require",
                 "attempts_max",
                 "egress",
                 "secrets",
@@ -334,8 +347,49 @@ impl Reader<'_> {
         Some(Script {
             entry: self.entry(at, table, "script", Kind::Script, defaults)?,
             access: self.access(table, Access::Service),
+            require: self.require(table),
             attempts_max: self.attempts(table, "attempts_max"),
         })
+    }
+
+    fn hook(&mut self, at: usize, table: &Table<'_>, defaults: &Defaults) -> Option<Entry> {
+        self.known_keys(
+            table,
+            "[[hook]]",
+            &["name", "on", "path", "egress", "secrets", "limits"],
+        );
+        let on = self.hook_on(at, table);
+        // What is wrong with `on` is told already; all of them have the same limits.
+        let kind = on.unwrap_or(Kind::SendMessage);
+        let entry = self.entry(at, table, "hook", kind, defaults)?;
+        if kind.only_reads() && !entry.egress.is_empty() {
+            let at = table.get("egress").map_or(at, |value| value.span().start);
+            let fix = "leave it out: it may be asked again or refuse; call others from a script or an after-trigger";
+            self.fault(at, format!("{entry} has egress"), fix);
+        }
+        if on.is_some() && self.hooked.contains(&kind) {
+            let fix = "let one hook do both: one is asked, and not two in turn";
+            self.fault(at, format!("a second hook is on \"{kind}\""), fix);
+        }
+        self.hooked.extend(on);
+        Some(entry)
+    }
+
+    /// What a hook is asked about.
+    fn hook_on(&mut self, at: usize, table: &Table<'_>) -> Option<Kind> {
+        let words = Kind::HOOKS.map(|kind| format!("\"{kind}\"")).join(", ");
+        let Some(value) = table.get("on") else {
+            let fix = format!("add on = …, one of {words}");
+            self.fault(at, "a hook has no on", fix);
+            return None;
+        };
+        let word = value.get_ref().as_str().unwrap_or_default();
+        let on = Kind::HOOKS.into_iter().find(|kind| kind.as_str() == word);
+        if on.is_none() {
+            let message = format!("on is {}", self.written(value));
+            self.fault(value.span().start, message, format!("use one of {words}"));
+        }
+        on
     }
 
     fn schedules(&mut self, root: &Table<'_>, scripts: &[Script]) -> Vec<Schedule> {
@@ -521,7 +575,11 @@ impl Reader<'_> {
 
     fn access(&mut self, table: &Table<'_>, default: Access) -> Access {
         let Some(value) = table.get("access") else {
-            return default;
+            // Whoever holds the permission may call, by whatever key.
+            return match table.contains_key("require") {
+                true => Access::Anon,
+                false => default,
+            };
         };
         match value.get_ref().as_str() {
             Some("public") => Access::Public,

@@ -83,11 +83,12 @@ impl Reader<'_> {
         let Some(table) = self.table(value, "limits") else {
             return Defaults::default();
         };
-        let sorts: [(&str, &[Kind]); 4] = [
+        let sorts: [(&str, &[Kind]); 5] = [
             ("function", &[Kind::Function]),
             ("trigger", &[Kind::BeforeTrigger, Kind::AfterTrigger]),
             ("procedure", &[Kind::Procedure]),
             ("script", &[Kind::Script]),
+            ("hook", &Kind::HOOKS),
         ];
         let used = sorts.iter().filter(|(key, _)| root.contains_key(*key));
         let mut kinds: Vec<Kind> = used.flat_map(|(_, kinds)| kinds.iter().copied()).collect();

@@ -5,23 +5,29 @@
 //! checked elsewhere: neither can be read from the manifest.
 
 mod api;
+pub mod auth;
 mod entries;
 mod limits;
+mod permissions;
+mod rates;
 mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use pumice_host_api::data::Settings;
 use pumice_host_api::jobs::cron;
+use pumice_host_api::permissions::Namespace;
 use pumice_host_api::{Bucket, Kind};
 use serde::Serialize;
 use toml::de::DeTable;
 
+use self::auth::AuthSettings;
 use self::reader::{Reader, line_of};
 use crate::limits::{Limits, MANIFEST_BYTES_MAX};
+use crate::services::rates::RequestPaces;
 
 /// A checked manifest. Lists are in its order.
 #[derive(Clone, Debug)]
@@ -30,12 +36,20 @@ pub struct Manifest {
     pub config: BTreeMap<String, String>,
     /// What `[api]` says of `/rest/v1`.
     pub api: Settings,
+    /// What `[auth]` says of `/auth/v1`.
+    pub auth: AuthSettings,
+    /// What `[rates]` says of requests.
+    pub rates: RequestPaces,
     pub functions: Vec<Function>,
     pub triggers: Vec<Trigger>,
     pub procedures: Vec<Procedure>,
     pub scripts: Vec<Script>,
+    /// At most one of each of [`Kind::HOOKS`].
+    pub hooks: Vec<Entry>,
     pub schedules: Vec<Schedule>,
     pub buckets: Vec<Bucket>,
+    /// The app's own namespaces of permissions.
+    pub permissions: Vec<Namespace>,
 }
 
 /// What every entry has: one thing of the manifest that can be called.
@@ -44,13 +58,13 @@ pub struct Manifest {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub kind: Kind,
-    /// No other entry of its sort (function, trigger, procedure, script) has it, and one of another sort
-    /// only if its component is the same.
+    /// No other entry of its sort (function, trigger, procedure, script, hook) has it, and one of another
+    /// sort only if its component is the same.
     pub name: String,
     /// Where its component comes from, relative to the manifest: a crate, a script, or a `.wasm`.
     /// Entries with the same path are served by one component.
     pub path: String,
-    /// Always empty for a before-trigger.
+    /// Always empty for one that [only reads](Kind::only_reads).
     pub egress: Vec<String>,
     pub secrets: Vec<String>,
     pub limits: Limits,
@@ -69,6 +83,8 @@ pub struct Function {
     /// A path of the app, or a prefix of paths when it ends in `*`.
     pub route: Option<String>,
     pub access: Access,
+    /// The permission that a caller must hold.
+    pub require: Option<String>,
 }
 
 /// One `[[trigger]]`.
@@ -98,6 +114,8 @@ pub use pumice_host_api::data::hooks::Operation;
 pub struct Procedure {
     pub entry: Entry,
     pub access: Access,
+    /// The permission that a caller must hold.
+    pub require: Option<String>,
 }
 
 /// One `[[script]]`.
@@ -105,6 +123,8 @@ pub struct Procedure {
 pub struct Script {
     pub entry: Entry,
     pub access: Access,
+    /// The permission that whoever enqueues it must hold, and still when it runs.
+    pub require: Option<String>,
     /// How often a job is tried before it is given up.
     pub attempts_max: u32,
 }
@@ -208,22 +228,36 @@ impl Manifest {
             name: name.to_owned(),
             config: BTreeMap::new(),
             api: Settings::default(),
+            auth: AuthSettings::default(),
+            rates: RequestPaces::default(),
             functions: Vec::new(),
             triggers: Vec::new(),
             procedures: Vec::new(),
             scripts: Vec::new(),
+            hooks: Vec::new(),
             schedules: Vec::new(),
             buckets: Vec::new(),
+            permissions: Vec::new(),
         }
     }
 
-    /// Everything that can be called: functions, then triggers, procedures and scripts.
+    /// Everything that can be called: functions, then triggers, procedures, scripts and hooks.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         let functions = self.functions.iter().map(|function| &function.entry);
         let triggers = self.triggers.iter().map(|trigger| &trigger.entry);
         let procedures = self.procedures.iter().map(|procedure| &procedure.entry);
         let scripts = self.scripts.iter().map(|script| &script.entry);
-        functions.chain(triggers).chain(procedures).chain(scripts)
+        let entries = functions.chain(triggers).chain(procedures);
+        entries.chain(scripts).chain(&self.hooks)
+    }
+
+    /// The permissions that entries need, each once.
+    pub fn required(&self) -> Vec<String> {
+        let functions = self.functions.iter().map(|function| &function.require);
+        let procedures = self.procedures.iter().map(|procedure| &procedure.require);
+        let scripts = self.scripts.iter().map(|script| &script.require);
+        let all = functions.chain(procedures).chain(scripts).flatten();
+        all.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     /// The components of the app, each once however many entries it serves.

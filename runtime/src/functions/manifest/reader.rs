@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use pumice_host_api::Kind;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -26,6 +27,8 @@ pub(super) struct Reader<'t> {
     faults: Vec<Fault>,
     /// By name: the sorts of entries that have it, each with its component's path.
     pub(super) taken: HashMap<String, Vec<(&'static str, String)>>,
+    /// What a hook is on already.
+    pub(super) hooked: Vec<Kind>,
 }
 
 impl<'r> Reader<'r> {
@@ -34,6 +37,7 @@ impl<'r> Reader<'r> {
             text,
             faults: Vec::new(),
             taken: HashMap::new(),
+            hooked: Vec::new(),
         }
     }
 

@@ -122,6 +122,16 @@ path = "functions/transfer"
 name = "digest"
 path = "functions/hello"
 limits = { wall_ms = 60000 }
+[[hook]]
+name = "post"
+path = "functions/post"
+on = "send-message"
+egress = ["https://sms.example.com"]
+secrets = ["SMS_KEY"]
+[[hook]]
+name = "claims"
+path = "functions/hello"
+on = "custom-claims"
 [[schedule]]
 script = "digest"
 cron = "0 * * * *"
@@ -157,6 +167,12 @@ fn every_sort_of_entry_is_read() {
     assert_eq!(manifest.procedures[0].access, Access::Authenticated);
     assert_eq!(manifest.scripts[0].access, Access::Service);
     assert_eq!(manifest.scripts[0].attempts_max, 5);
+    let [post, claims] = &manifest.hooks[..] else {
+        panic!("{:?}", manifest.hooks)
+    };
+    assert_eq!(post.to_string(), "send-message `post`");
+    assert_eq!(post.egress, ["https://sms.example.com"]);
+    assert_eq!(claims.kind, Kind::CustomClaims);
     let schedules: Vec<[&str; 4]> = manifest
         .schedules
         .iter()
@@ -194,6 +210,8 @@ fn the_apps_limits_are_cut_to_what_a_kind_may_have() {
     assert_eq!(ms(&manifest.triggers[0].entry.limits), (500, 500));
     assert_eq!(ms(&manifest.procedures[0].entry.limits), (500, 500));
     assert_eq!(ms(&manifest.scripts[0].entry.limits), (60_000, 2_000));
+    let hook = &manifest.hooks[1].limits;
+    assert_eq!((ms(hook), hook.memory_bytes), ((500, 500), 64 << 20));
     // Without a script, no entry may have as much fuel.
     let alone = "[app]\nname = \"a\"\n[limits]\nfuel_ms = 2000\n[[function]]\nname = \"f\"\npath = \"f\"\n[[function]]\nname = \"g\"\npath = \"g\"\n";
     let fault = "pumice.toml:4: limit `fuel_ms` is 2000; use a whole number from 1 to 500";
@@ -212,13 +230,18 @@ fn entries_with_one_path_share_a_component() {
         })
         .collect();
     let expected = [
-        ("hello", "functions/hello", vec!["hello", "tell", "digest"]),
+        (
+            "hello",
+            "functions/hello",
+            vec!["hello", "tell", "digest", "claims"],
+        ),
         (
             "check-order",
             "functions/check_order.js",
             vec!["check-order"],
         ),
         ("transfer", "functions/transfer", vec!["transfer"]),
+        ("post", "functions/post", vec!["post"]),
     ];
     assert_eq!(components, expected);
 }
@@ -290,6 +313,57 @@ fn faults_of_triggers() {
             "4 table is \"auth.users\"; write the name of a table of schema public, without the schema: 1 to 63 bytes",
             "7 [[trigger]] has an unknown key `access`; the keys are name, path, table, when, on, isolation, attempts, egress, secrets, limits",
         ],
+    );
+}
+
+#[test]
+fn faults_of_hooks() {
+    let hook =
+        |name: &str, lines: &str| format!("[[hook]]\nname = \"{name}\"\npath = \"h\"\n{lines}\n");
+    const ON: &str = "\"before-user-created\", \"custom-claims\", \"send-message\"";
+    for on in ["before-user-created", "custom-claims", "send-message"] {
+        check(&hook("h", &format!("on = \"{on}\"")), &[]);
+    }
+    check(
+        "[[hook]]\nname = \"h\"\n",
+        &[
+            &format!("1 a hook has no on; add on = …, one of {ON}"),
+            "1 hook `h` has no path; add path = \"functions/h\"",
+        ],
+    );
+    for on in ["\"before-token\"", "[\"custom-claims\"]", "\"script\""] {
+        check(
+            &hook("h", &format!("on = {on}")),
+            &[&format!("4 on is {on}; use one of {ON}")],
+        );
+    }
+    let egress = "egress = [\"https://example.com\"]";
+    check(&hook("h", &format!("on = \"send-message\"\n{egress}")), &[]);
+    for on in ["before-user-created", "custom-claims"] {
+        check(
+            &hook("h", &format!("on = \"{on}\"\n{egress}")),
+            &[&format!(
+                "5 {on} `h` has egress; leave it out: it may be asked again or refuse; call others from a script or an after-trigger"
+            )],
+        );
+    }
+    let claims = "on = \"custom-claims\"";
+    check(
+        &(hook("a", claims) + &hook("b", claims) + &hook("c", "on = \"send-message\"")),
+        &[
+            "5 a second hook is on \"custom-claims\"; let one hook do both: one is asked, and not two in turn",
+        ],
+    );
+    check(
+        &hook("h", "on = \"custom-claims\"\naccess = \"anon\""),
+        &[
+            "5 [[hook]] has an unknown key `access`; the keys are name, on, path, egress, secrets, limits",
+        ],
+    );
+    // A hook waits for nobody longer than a trigger does.
+    check(
+        &hook("h", "on = \"custom-claims\"\nlimits = { wall_ms = 501 }"),
+        &["5 limit `wall_ms` is 501; use a whole number from 1 to 500"],
     );
 }
 
@@ -516,5 +590,93 @@ fn faults_of_api_name_their_fix() {
     check(
         "anonymus = true",
         "[api] has an unknown key `anonymus`; did you mean `anonymous`?",
+    );
+}
+
+#[test]
+fn rates_are_read_and_their_faults_name_a_fix() {
+    use std::time::Duration;
+
+    use crate::services::rates::{Pace, RequestPaces};
+
+    let parse = |text: &str| Manifest::parse(&format!("[app]\nname = \"a\"\n{text}"));
+    let usual = parse("").unwrap();
+    assert_eq!(usual.rates, RequestPaces::default());
+    let read = parse("[rates]\nper_ip = 60\n[auth.rates]\nsign_in = 12\n").unwrap();
+    let minute = Duration::from_secs(60);
+    assert_eq!(read.rates.per_ip, Pace::new(60, minute, 60));
+    assert_eq!(read.rates.per_user, usual.rates.per_user);
+    assert_eq!(read.auth.rates["sign_in"], 12);
+    let check = |text: &str, expect: &str| {
+        let faults = parse(text).unwrap_err();
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(faults, [format!("pumice.toml:4: {expect}")], "{text}");
+    };
+    check(
+        "[rates]\nper_ip = 0\n",
+        "per_ip is 0; use a whole number from 1 to 60000000",
+    );
+    check(
+        "[rates]\nper_app = 60000001\n",
+        "per_app is 60000001; use a whole number from 1 to 60000000",
+    );
+    check(
+        "[rates]\nper_users = 1\n",
+        "[rates] has an unknown key `per_users`; did you mean `per_user`?",
+    );
+    check(
+        "[auth.rates]\nsignin = 1\n",
+        "[auth.rates] has an unknown key `signin`; did you mean `sign_in`?",
+    );
+    check(
+        "[auth.rates]\nsign_in = 100000001\n",
+        "sign_in is 100000001; use a whole number from 1 to 100000000",
+    );
+}
+
+#[test]
+fn permissions_are_read_and_their_faults_named() {
+    let manifest = Manifest::parse(
+        "[app]\nname = \"a\"\n[[permission]]\nnamespace = \"shop\"\nactions = [\"refund\", \"addUsers\"]\n\
+         [[function]]\nname = \"f\"\npath = \"f\"\nrequire = \"shop.refund\"\n\
+         [[procedure]]\nname = \"p\"\npath = \"p\"\nrequire = \"shop.refund\"\n\
+         [[script]]\nname = \"s\"\npath = \"s\"\nrequire = \"other.do_it\"\n",
+    )
+    .unwrap();
+    assert_eq!(manifest.permissions[0].name, "shop");
+    assert_eq!(manifest.permissions[0].owner, "app");
+    assert_eq!(manifest.permissions[0].actions, ["refund", "addUsers"]);
+    assert_eq!(manifest.required(), ["other.do_it", "shop.refund"]);
+    // Whoever holds it may call: no key of a certain kind is asked for beside.
+    assert_eq!(manifest.procedures[0].access, Access::Anon);
+    assert_eq!(manifest.scripts[0].access, Access::Anon);
+    let function = |lines: &str| format!("[[function]]\nname = \"f\"\npath = \"f\"\n{lines}\n");
+    const NAME: &str = "write `namespace.action`, such as \"shop.refund\"";
+    for wrong in ["shop", "shop.*", "a.b.c", ".x", "ä.b"] {
+        let fault = format!("4 require is {wrong:?}; {NAME}");
+        check(&function(&format!("require = \"{wrong}\"")), &[&fault]);
+    }
+    check(
+        &function("require = \"a.b\"\naccess = \"anon\""),
+        &[
+            "4 an entry has access and require; leave access out: whoever holds the permission may call",
+        ],
+    );
+    const WORD: &str = "use 1 to 64 letters, digits, _ and -";
+    let twice = "[[permission]]\nnamespace = \"n\"\nactions = [\"a\"]\n".repeat(2);
+    check(
+        &twice,
+        &["4 a second permission has the namespace `n`; write all actions into one of them"],
+    );
+    check(
+        "[[permission]]\nnamespace = \"a.b\"\nactions = [\"c d\"]\n",
+        &[
+            &format!("2 namespace \"a.b\"; {WORD}"),
+            &format!("3 actions `c d`; {WORD}"),
+        ],
+    );
+    check(
+        "[[permission]]\nnamespace = \"n\"\n",
+        &["1 a permission has no actions; add actions = [\"refund\"]"],
     );
 }

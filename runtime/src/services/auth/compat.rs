@@ -3,11 +3,15 @@
 //! Whoever knows the secret is anybody: [`SharedSecret::of_suites`] is called for
 //! `pumice dev --compat supabase`, which listens on this machine only, and for nothing else.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+
+use super::keys::signing::Verifier;
 
 /// A secret shared with whoever signs tokens (HS256).
 #[derive(Clone)]
-pub struct SharedSecret(DecodingKey);
+pub struct SharedSecret(Arc<Verifier>);
 
 /// Source: supabase/cli, `pkg/config` (the defaults of a local stack).
 const SECRET: &[u8] = b"super-secret-jwt-token-with-at-least-32-characters-long";
@@ -17,11 +21,11 @@ const EXPIRES: u64 = 1_983_812_996;
 impl SharedSecret {
     /// The one of the dialect's own suites.
     pub fn of_suites() -> SharedSecret {
-        SharedSecret(DecodingKey::from_secret(SECRET))
+        SharedSecret(Arc::new(Verifier::secret(SECRET)))
     }
 
-    pub(super) fn check(&self) -> &DecodingKey {
-        &self.0
+    pub(super) fn verifier(&self) -> Arc<Verifier> {
+        self.0.clone()
     }
 }
 
@@ -47,7 +51,8 @@ pub fn demo_key(role: &str) -> Option<String> {
 mod tests {
     use pumice_host_api::{AppId, Role};
 
-    use super::super::{AppKeys, AuthError, BadToken, StoredKeys};
+    use super::super::keys::stored::{KeyState, StoredKey};
+    use super::super::{AppKeys, AuthError, BadToken};
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
@@ -56,16 +61,18 @@ mod tests {
 
     #[test]
     fn demo_keys_open_what_shares_their_secret_and_nothing_else() {
-        let keys =
-            || AppKeys::new(StoredKeys::generate(AppId(uuid::Uuid::nil()), NOW).unwrap()).unwrap();
-        let shared = keys().sharing(SharedSecret::of_suites());
+        let keys = || {
+            let first = StoredKey::first(AppId(uuid::Uuid::nil()), NOW).unwrap();
+            AppKeys::new(vec![(KeyState::InUse, first)], Vec::new()).unwrap()
+        };
+        let shared = keys().sharing(SharedSecret::of_suites()).unwrap();
         assert_eq!(shared.verify(ANON, NOW).unwrap().role, Role::Anon);
         let service = demo_key("service_role").unwrap();
         assert_eq!(
             shared.verify(&service, NOW).unwrap().role,
             Role::ServiceRole
         );
-        assert_eq!(shared.verify(shared.anon(), NOW).unwrap().role, Role::Anon);
+        assert_eq!(shared.verify(&shared.anon(), NOW).unwrap().role, Role::Anon);
         let refused = AuthError::Invalid(BadToken::Algorithm);
         assert_eq!(keys().verify(ANON, NOW).unwrap_err(), refused);
         let late = shared.verify(&service, EXPIRES + 60).unwrap_err();

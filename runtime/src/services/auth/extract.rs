@@ -1,23 +1,61 @@
 //! The caller of a request, from its headers.
 
 use std::sync::{Arc, LazyLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
 use pumice_host_api::{Caller, Role};
 
+use super::keys::api::{Opaque, Scope};
 use super::{AppKeys, AuthError};
+use crate::clock;
 use crate::functions::manifest::Access;
 
-/// Who sends these headers: the bearer token if there is one, else the `apikey`.
+/// Who sends these headers: the bearer token if there is one, else the `apikey`. An opaque `apikey` has to be
+/// good beside a token as well.
 ///
 /// # Errors
 /// [`AuthError::Missing`] without either, [`AuthError::Invalid`] if what is sent opens nothing.
 pub fn caller(keys: &AppKeys, headers: &HeaderMap) -> Result<Caller, AuthError> {
-    let token =
-        bearer(headers).or_else(|| headers.get("apikey").and_then(|value| value.to_str().ok()));
-    keys.verify(token.ok_or(AuthError::Missing)?, now())
+    let now = now();
+    match (bearer(headers), api_key(headers)) {
+        (Some(token), Some(key)) if key != token && Opaque::of(key) != Opaque::Other => {
+            keys.verify(key, now)?;
+            keys.verify(token, now)
+        }
+        (Some(token), _) | (None, Some(token)) => keys.verify(token, now),
+        (None, None) => Err(AuthError::Missing),
+    }
+}
+
+/// Whether these headers may come to this part of an app at all, whoever sends them: asked once for each request,
+/// before anything of it is looked at.
+///
+/// # Errors
+/// [`AuthError::InBrowser`] for a secret key that a browser sends, [`AuthError::Scope`] for one outside its scopes.
+pub fn gate(keys: &AppKeys, headers: &HeaderMap, scope: Scope) -> Result<(), AuthError> {
+    for key in [api_key(headers), bearer(headers)].into_iter().flatten() {
+        let opaque = Opaque::of(key);
+        if opaque.is_secret() && from_browser(headers) {
+            return Err(AuthError::InBrowser);
+        }
+        if opaque != Opaque::Other {
+            keys.in_scope(key, scope)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a browser sends this. `Sec-Fetch-Mode` alone says nothing: `fetch` of Node.js sends it too.
+fn from_browser(headers: &HeaderMap) -> bool {
+    const ONLY_BROWSERS: [&str; 3] = ["origin", "sec-fetch-site", "sec-fetch-dest"];
+    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+    ONLY_BROWSERS.iter().any(|name| headers.contains_key(*name))
+        || agent.is_some_and(|agent| agent.starts_with(b"Mozilla/"))
+}
+
+fn api_key(headers: &HeaderMap) -> Option<&str> {
+    headers.get("apikey")?.to_str().ok().map(str::trim)
 }
 
 /// The caller of an entry with this `access`.
@@ -66,7 +104,5 @@ pub fn anonymous() -> Caller {
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+    u64::try_from(clock::utc().timestamp()).unwrap_or_default()
 }

@@ -30,6 +30,7 @@ use crate::entries::http::AppRequest;
 use crate::error::{Error, Rest};
 use crate::functions::Procedure;
 use crate::limits;
+use crate::services::rates::Rates;
 
 /// One request as it is sent.
 #[derive(Deserialize)]
@@ -69,13 +70,15 @@ impl<E: Into<Error>> From<E> for Failed {
     }
 }
 
-/// Answers a batch, errors included. `requests` counts its requests as if each came alone.
+/// Answers a batch, errors included. `requests` counts its requests as if each came alone, and so do
+/// `rates`.
 pub async fn answer(
     mut visit: Visit<'_>,
     incoming: AppRequest,
     requests: &AtomicU64,
+    rates: &Rates,
 ) -> Response<Body> {
-    match all(&mut visit, incoming, requests).await {
+    match all(&mut visit, incoming, requests, rates).await {
         Ok(response) => response,
         Err(Failed { error, index }) => {
             let rest = Rest::of(&error, visit.anonymous(), visit.request_id);
@@ -88,6 +91,7 @@ async fn all(
     visit: &mut Visit<'_>,
     incoming: AppRequest,
     counted: &AtomicU64,
+    rates: &Rates,
 ) -> Result<Response<Body>, Failed> {
     let path = incoming.path().trim_end_matches('/');
     if path != super::BATCH {
@@ -98,6 +102,7 @@ async fn all(
         return Err(unsupported(incoming.request.method()).into());
     }
     let caller = visit.identity.clone()?;
+    let client = incoming.peer.client;
     let (parts, body) = incoming.request.into_parts();
     let asked = Asked {
         method: &parts.method,
@@ -117,6 +122,8 @@ async fn all(
     let requests = read(&body)?;
     // This one is counted already.
     counted.fetch_add((requests.len() as u64).saturating_sub(1), Ordering::Relaxed);
+    let rate = rates.batch(&visit.app, client, &actor.caller, requests.len() as u32);
+    let rate = rate.await.map_err(Error::from)?;
     let procedure = requests.iter().find_map(|request| called(visit, request));
     let until = Instant::now() + limits::PROCEDURE_AGAIN;
     let mut pause = Duration::from_millis(1);
@@ -145,7 +152,13 @@ async fn all(
         };
         drop(ticket);
         let failed = match outcome {
-            Ok(answers) => return Ok(answered(&answers)),
+            Ok(answers) => {
+                let mut response = answered(&answers);
+                if let Some(rate) = rate {
+                    rate.tell_near(response.headers_mut());
+                }
+                return Ok(response);
+            }
             Err(failed) => failed,
         };
         let conflict = matches!(&failed.error, Error::Data(error) if error.is_conflict());

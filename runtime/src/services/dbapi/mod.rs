@@ -31,6 +31,8 @@ use crate::error::{self, Error};
 use crate::functions::App;
 use crate::request_id::RequestId;
 use crate::services::auth::{AuthError, extract};
+use crate::services::permissions::guard;
+use crate::services::rates::Rates;
 
 /// Where the dialect lives in an app.
 pub const REST: &str = "/rest/v1";
@@ -40,6 +42,7 @@ pub const BATCH: &str = "/batch/v1";
 /// What this door works with.
 pub struct Dbapi {
     pub procedures: Procedures,
+    pub rates: Arc<Rates>,
 }
 
 /// Who stands at the door, and what the requests of one HTTP request have in common.
@@ -64,6 +67,16 @@ impl Dbapi {
             return answer::preflight(headers);
         }
         let visit = self.visit(&incoming);
+        let rate = match &visit.identity {
+            Ok(caller) => self.rates.user(&visit.app, caller, 1).await,
+            Err(_) => Ok(None),
+        };
+        let rate = match rate {
+            Ok(rate) => rate,
+            Err(refusal) => {
+                return error::rest(&refusal.into(), visit.anonymous(), visit.request_id);
+            }
+        };
         let before = incoming.prefix;
         incoming.prefix += REST.len();
         let (parts, body) = incoming.request.into_parts();
@@ -91,17 +104,23 @@ impl Dbapi {
             }
             false => visit.handle(asked).await,
         };
-        outcome.unwrap_or_else(|error| error::rest(&error, visit.anonymous(), visit.request_id))
+        let mut response = outcome
+            .unwrap_or_else(|error| error::rest(&error, visit.anonymous(), visit.request_id));
+        if let Some(rate) = rate {
+            rate.tell_near(response.headers_mut());
+        }
+        response
     }
 
-    /// Answers a request to [`BATCH`], errors included. Its requests are counted as if each came alone.
+    /// Answers a request to [`BATCH`], errors included. Its requests are counted, and limited, as if each
+    /// came alone.
     pub async fn batch(&self, incoming: AppRequest, requests: &AtomicU64) -> Response<Body> {
         let headers = incoming.request.headers();
         if incoming.request.method() == Method::OPTIONS {
             return answer::preflight(headers);
         }
         let visit = self.visit(&incoming);
-        batch::answer(visit, incoming, requests).await
+        batch::answer(visit, incoming, requests, &self.rates).await
     }
 
     fn visit(&self, incoming: &AppRequest) -> Visit<'_> {
@@ -193,15 +212,22 @@ impl Visit<'_> {
         let profile = asked.profile(&self.settings)?;
         let media = asked.root_media()?;
         let schema = self.store.schema().await?;
-        let revision = self.app.revision.load();
-        let procedures = revision.iter().flat_map(|revision| revision.procedures());
-        let procedures = procedures.filter(|found| extract::permit(found.access, caller).is_ok());
+        let revision = self.app.revision.load_full();
+        let mut procedures = Vec::new();
+        for found in revision.iter().flat_map(|revision| revision.procedures()) {
+            let require = found.require.as_deref();
+            match guard::permit(&self.store, found.access, require, caller).await {
+                Ok(()) => procedures.push(found.guest.name.as_str()),
+                Err(Error::Auth(_) | Error::Permissions(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let document = openapi::Document {
             app: &self.app.name,
             schema: &schema,
             space: profile.schema,
             role: Some(caller.role.as_str()).filter(|_| caller.role != Role::ServiceRole),
-            procedures: procedures.map(|found| found.guest.name.as_str()).collect(),
+            procedures,
             host: site.host,
             scheme: site.scheme,
             base: site.base,

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::functions::Procedure;
 use crate::functions::manifest::Access;
 use crate::services::auth::extract;
+use crate::services::permissions::guard;
 
 /// What belongs to the dialect in a query string and is no argument. (It is not applied to what a
 /// procedure answers, either.)
@@ -32,7 +33,8 @@ impl Visit<'_> {
             (Access::Public, identity) => identity.clone().unwrap_or_else(|_| extract::anonymous()),
             (access, identity) => {
                 let caller = identity.clone()?;
-                extract::permit(access, &caller)?;
+                let require = procedure.require.as_deref();
+                guard::permit(&self.store, access, require, &caller).await?;
                 caller
             }
         };

@@ -1,5 +1,7 @@
 //! `/jobs/v1`: `POST /jobs/v1/<script>` adds a job, `GET /jobs/v1/<id>` says what became of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -15,6 +17,8 @@ use crate::entries::http::AppRequest;
 use crate::error::{self, Error, RequestError};
 use crate::functions::manifest::Access;
 use crate::services::auth::extract;
+use crate::services::permissions::guard;
+use crate::services::rates::Rates;
 
 /// Where jobs live in an app.
 pub const JOBS: &str = "/jobs/v1/";
@@ -22,6 +26,7 @@ pub const JOBS: &str = "/jobs/v1/";
 /// What this door works with.
 pub struct JobsApi {
     pub clock: Clock,
+    pub rates: Arc<Rates>,
 }
 
 impl JobsApi {
@@ -51,15 +56,16 @@ impl JobsApi {
         let AppRequest { app, request, .. } = incoming;
         let found = app.revision.load_full();
         let found = found.and_then(|revision| {
-            let access = revision.script(script)?.access;
-            Some((access, revision))
+            let script = revision.script(script)?;
+            Some((script.access, script.require.clone(), revision))
         });
-        let Some((access, revision)) = found else {
+        let Some((access, require, revision)) = found else {
             // Who may not know what is there is told only that a key is missing.
             extract::caller(&app.keys, request.headers())?;
             return Err(JobError::NoScript(script.chars().take(80).collect()).into());
         };
-        let caller = extract::admit(&app.keys, access, request.headers())?;
+        let caller = guard::admit(&app, access, require.as_deref(), request.headers()).await?;
+        let rate = self.rates.user(&app, &caller, 1).await?;
         let mut job = NewJob {
             script: script.to_owned(),
             payload: String::new(),
@@ -76,10 +82,11 @@ impl JobsApi {
         let jobs = Jobs::new(app.data.clone());
         let scripts = revision.known_scripts();
         let id = jobs.enqueue(None, &scripts, job, (self.clock)()).await?;
-        Ok(answer(
-            StatusCode::ACCEPTED,
-            json!({ "id": id }).to_string(),
-        ))
+        let mut response = answer(StatusCode::ACCEPTED, json!({ "id": id }).to_string());
+        if let Some(rate) = rate {
+            rate.tell_near(response.headers_mut());
+        }
+        Ok(response)
     }
 }
 

@@ -3,7 +3,9 @@
 use pumice_host_api::data::DataError;
 use pumice_host_api::data::migrate::MigrateError;
 use pumice_host_api::data::postgres::ExternalError;
+use pumice_host_api::permissions::PermissionError;
 
+use super::members::MemberError;
 use crate::digest::Digest;
 use crate::engine::artifact::ArtifactError;
 use crate::engine::check::CheckError;
@@ -11,6 +13,8 @@ use crate::functions::manifest::Fault;
 use crate::keyring::Unsealable;
 use crate::limits;
 use crate::services::auth::AuthError;
+use crate::services::auth::keys::foreign::ForeignFault;
+use crate::services::mail::templates::{self, TemplateFault};
 
 /// Why the platform refuses or fails.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +30,7 @@ pub enum PlatformError {
     #[error("pumice.toml has {} fault(s)", .0.len())]
     Manifest(Vec<Fault>),
     #[error(
-        "`{0}` is no path of a bundle; files are components/<name>.wasm, migrations/<name>.sql, seed.sql and public/…"
+        "`{0}` is no path of a bundle; files are components/<name>.wasm, migrations/<name>.sql, seed.sql, mail/<letter>.html, mail/<letter>.txt and public/…"
     )]
     InvalidPath(String),
     #[error("the bundle has {0} files; {max} are the most", max = limits::REVISION_FILES_MAX)]
@@ -58,12 +62,33 @@ pub enum PlatformError {
     SecretLimits,
     #[error("there is no secret `{0}`")]
     NoSecret(String),
+    #[error("there is no key `{0}`; `pumice keys list` shows those there are")]
+    NoKey(String),
+    /// What is wrong with a key that is to be made.
+    #[error("{0}")]
+    InvalidKey(String),
+    #[error("there is an API key `{0}` already; revoke it first, or take another name")]
+    KeyExists(String),
+    #[error("an app has at most {api} API keys and {signing} signing keys; revoke those that nobody uses", api = limits::API_KEYS_MAX, signing = limits::SIGNING_KEYS_MAX)]
+    TooManyKeys,
+    #[error("there is no standby key to sign with from now on; make one first")]
+    NoStandby,
+    #[error("there is a standby key already; rotate, or revoke it")]
+    StandbyExists,
+    #[error("this key is the one that signs; rotate first, and revoke it then")]
+    KeyInUse,
+    /// `signing_key` or `accepted_keys` that cannot be used.
+    #[error("{0}")]
+    ForeignKeys(#[from] ForeignFault),
     #[error("the platform key is missing or wrong; it stands in the data folder's platform.json")]
     Unauthorized,
     #[error("the request is not understood: {0}")]
     BadRequest(String),
     #[error("the body is larger than this route takes; a file has at most {max} bytes", max = limits::STATIC_FILE_BYTES_MAX)]
     BodyTooLarge,
+    /// Faults of templates of mails.
+    #[error("{}", templates::lines(.0))]
+    Mail(Vec<TemplateFault>),
     /// A migration or seed that did not run: file, line, statement.
     #[error("{0}")]
     Migration(String),
@@ -112,6 +137,10 @@ pub enum PlatformError {
         "the app's database is an external one, where Pumice makes nothing: not possible are {0}"
     )]
     NotExternal(String),
+    #[error(transparent)]
+    Permissions(#[from] PermissionError),
+    #[error(transparent)]
+    Members(#[from] MemberError),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error("the system database failed")]

@@ -4,8 +4,11 @@
 pub mod databases;
 mod error;
 pub mod external;
+pub mod keys;
 pub mod maintenance;
+pub mod members;
 mod r#move;
+mod permissions;
 pub mod routes;
 mod sql;
 
@@ -35,7 +38,9 @@ use crate::functions::{About, App, Registry, Revision, ServerFacts, app_folder};
 use crate::keyring::Keyring;
 use crate::limits;
 use crate::logs::Logs;
-use crate::services::auth::{AppKeys, StoredKeys, extract};
+use crate::services::auth::keys::AppKeys;
+use crate::services::auth::keys::foreign::Foreign;
+use crate::services::mail::templates::MailFiles;
 
 /// A finished deployment.
 #[derive(Debug, Serialize)]
@@ -54,7 +59,7 @@ pub struct Platform {
     sql: Sql,
     databases: Databases,
     hooks: Hooks,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     registry: Arc<Registry>,
     components: Arc<Components>,
     logs: Logs,
@@ -71,7 +76,7 @@ pub type Hooks = Box<dyn Fn(&Arc<App>) + Send + Sync>;
 pub struct Parts {
     pub databases: Databases,
     pub hooks: Hooks,
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
     pub registry: Arc<Registry>,
     pub components: Arc<Components>,
     pub logs: Logs,
@@ -129,8 +134,9 @@ impl Platform {
         let mut active: HashMap<AppId, RevisionRow> =
             self.sql.active_revisions().await?.into_iter().collect();
         let mut apps = Vec::new();
+        let mut keys = self.key_rows().await?;
         for row in self.sql.apps().await? {
-            let app = self.app_from(&row)?;
+            let app = self.app_from(&row, self.keys_from(row.id, &mut keys)?)?;
             app.secrets
                 .store(Arc::new(secrets.remove(&row.id).unwrap_or_default()));
             if let Some(revision) = active.remove(&row.id) {
@@ -209,9 +215,7 @@ impl Platform {
             return Err(PlatformError::TooManyApps(count));
         }
         let id = AppId(uuid::Uuid::now_v7());
-        let keys = StoredKeys::generate(id, extract::now())?;
-        let plain =
-            serde_json::to_vec(&keys).map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+        let (key, mut keys) = self.first_key(id)?;
         let _at_work = self.moving.at_work.read().await;
         let database = self.databases.create(id, &self.keyring).await?;
         let row = AppRow {
@@ -219,12 +223,10 @@ impl Platform {
             id,
             name: name.to_owned(),
             revision: 0,
-            signing_key: self.keyring.seal(&keys_place(id), &plain)?,
-            public_jwk: keys.public_jwk()?.to_string(),
             created_at: now(),
         };
         tokio::fs::create_dir_all(app_folder(&self.data, id).join("blobs")).await?;
-        let inserted = self.sql.insert_app(&row).await;
+        let inserted = self.sql.insert_app(&row, &key).await;
         if inserted.is_err() {
             // The name was taken meanwhile: what was made for it goes again.
             let store = self.databases.store(id, &row.database, &self.keyring)?;
@@ -239,7 +241,8 @@ impl Platform {
             }
             other => other,
         })?;
-        let app = Arc::new(self.app_from(&row)?);
+        let keys = self.keys_from(id, &mut keys)?;
+        let app = Arc::new(self.app_from(&row, keys)?);
         (self.hooks)(&app);
         self.registry.insert(app.clone());
         Ok(app)
@@ -298,9 +301,14 @@ impl Platform {
     ) -> Result<Deployed, PlatformError> {
         let (_one, app) = &self.alone(app).await?;
         let manifest = Manifest::parse(manifest_text).map_err(PlatformError::Manifest)?;
+        Foreign::read(&manifest.auth.keys, &app.secrets.load())?;
         self.check_files(app, &manifest, &files).await?;
+        let mails = MailFiles::of(app, &files).compile().await;
+        mails.map_err(PlatformError::Mail)?;
         let compiled = self.prepare_all(app, &manifest, &files).await?;
+        self.check_permissions(app, &manifest).await?;
         let migrated = self.migrate(app, &manifest, &files, seed).await?;
+        self.register_permissions(app, &manifest).await?;
         let number = self.sql.last_revision(app.id).await? + 1;
         let revision = self.build_revision(app, number, &manifest, &files)?;
         revision.warm(&self.components).await;
@@ -524,6 +532,8 @@ impl Platform {
         self.databases
             .observe(app.id, &app.data, told, jobs)
             .await?;
+        self.check_permissions(app, &manifest).await?;
+        self.register_permissions(app, &manifest).await?;
         self.sql.activate(app.id, row.number).await?;
         app.activate(revision);
         app.data.committed();
@@ -536,10 +546,10 @@ impl Platform {
         self.sql.revisions(app.id).await
     }
 
-    /// Sets or replaces a secret; the app's guests see it from their next invocation.
+    /// Sets or replaces a secret; the app's guests see it from their next invocation, and so do its keys.
     ///
     /// # Errors
-    /// [`PlatformError::InvalidSecretName`], [`PlatformError::SecretLimits`].
+    /// [`PlatformError::InvalidSecretName`], [`PlatformError::SecretLimits`], [`PlatformError::ForeignKeys`].
     pub async fn set_secret(
         &self,
         app: &Arc<App>,
@@ -558,6 +568,7 @@ impl Platform {
         {
             return Err(PlatformError::SecretLimits);
         }
+        Foreign::read(&app.auth().keys, &secrets)?;
         let sealed = self
             .keyring
             .seal(&secret_place(app.id, name), value.as_bytes())?;
@@ -567,14 +578,15 @@ impl Platform {
     }
 
     /// # Errors
-    /// [`PlatformError::NoSecret`].
+    /// [`PlatformError::NoSecret`]; [`PlatformError::ForeignKeys`] for one that `[auth]` names as a key.
     pub async fn delete_secret(&self, app: &Arc<App>, name: &str) -> Result<(), PlatformError> {
         let (_one, app) = &self.alone(app).await?;
+        let mut secrets = BTreeMap::clone(&app.secrets.load());
+        secrets.remove(name);
+        Foreign::read(&app.auth().keys, &secrets)?;
         if !self.sql.delete_secret(app.id, name).await? {
             return Err(PlatformError::NoSecret(name.to_owned()));
         }
-        let mut secrets = BTreeMap::clone(&app.secrets.load());
-        secrets.remove(name);
         app.secrets.store(Arc::new(secrets));
         self.refresh(app).await
     }
@@ -604,21 +616,14 @@ impl Platform {
         manifest: &Manifest,
         files: &Files,
     ) -> Result<Revision, PlatformError> {
-        Revision::new(app, number, manifest, files, &self.server).map_err(PlatformError::Corrupt)
+        let foreign = Foreign::read(&manifest.auth.keys, &app.secrets.load())?;
+        Revision::new(app, number, manifest, files, &self.server, foreign)
+            .map_err(PlatformError::Corrupt)
     }
 
-    fn app_from(&self, row: &AppRow) -> Result<App, PlatformError> {
-        let plain = self
-            .keyring
-            .open_sealed(&keys_place(row.id), &row.signing_key)?;
-        let stored: StoredKeys = serde_json::from_slice(&plain)
-            .map_err(|error| PlatformError::Corrupt(error.to_string()))?;
+    fn app_from(&self, row: &AppRow, keys: AppKeys) -> Result<App, PlatformError> {
         let folder = app_folder(&self.data, row.id);
         let data = self.databases.store(row.id, &row.database, &self.keyring)?;
-        let mut keys = AppKeys::new(stored)?;
-        if let Some(secret) = &self.server.shared_secret {
-            keys = keys.sharing(secret.clone());
-        }
         let about = About {
             id: row.id,
             name: row.name.clone(),
@@ -674,10 +679,6 @@ fn subscriptions(manifest: &Manifest) -> Vec<Subscription> {
 fn has_jobs(manifest: &Manifest) -> bool {
     let after = |trigger: &manifest::Trigger| matches!(trigger.when, When::After { .. });
     !manifest.scripts.is_empty() || manifest.triggers.iter().any(after)
-}
-
-fn keys_place(id: AppId) -> String {
-    format!("keys/{id}")
 }
 
 fn secret_place(id: AppId, name: &str) -> String {

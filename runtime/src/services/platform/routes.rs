@@ -1,4 +1,5 @@
-//! `/platform/v1`: the API that the command line uses. Every route needs the platform key.
+//! `/platform/v1`: the API that the command line uses. Every route needs the platform key, or the token of a
+//! member whose role has what `members/roles.rs` says.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use futures_util::StreamExt as _;
@@ -18,29 +19,31 @@ use pumice_host_api::data::Schema;
 use pumice_host_api::data::ddl::Applied;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq as _;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::external::Registered;
+use super::keys::routes as keys;
+use super::members::{self, APPS_KEYS, Acting};
 use super::r#move::{Moved, Progress};
-use super::{Deployed, Platform, PlatformError};
+use super::{Deployed, Platform, PlatformError, permissions};
 use crate::digest::Digest;
 use crate::error::{Error, RequestError};
 use crate::functions::{App, Files};
 use crate::limits;
 use crate::logs::Logs;
-use crate::services::auth::extract;
+use crate::services::mail::{Mailer, Tested};
 
 /// What the routes work with.
 #[derive(Clone)]
 pub struct Api {
     pub platform: Arc<Platform>,
     pub logs: Logs,
+    pub mailer: Mailer,
     /// The platform key.
     pub key: Arc<str>,
 }
 
-type Answer<T> = Result<T, Error>;
+pub(super) type Answer<T> = Result<T, Error>;
 
 /// The routes below `/platform/v1`.
 pub fn router(api: Api) -> Router {
@@ -55,35 +58,43 @@ pub fn router(api: Api) -> Router {
         .route("/apps/{app}/rollback", post(rollback))
         .route("/apps/{app}/move", get(progress).post(r#move))
         .route("/apps/{app}/database", put(register))
+        .route("/apps/{app}/mail/test", post(test_mail))
         .route("/apps/{app}/secrets", get(secrets))
         .route(
             "/apps/{app}/secrets/{name}",
             put(set_secret).merge(delete(delete_secret)),
         )
+        .route("/apps/{app}/keys", get(keys::list).post(keys::create))
+        .route("/apps/{app}/keys/{id}", delete(keys::revoke))
+        .route(
+            "/apps/{app}/signing-keys",
+            get(keys::list_signing).post(keys::create_signing),
+        )
+        .route("/apps/{app}/signing-keys/rotate", post(keys::rotate))
+        .route(
+            "/apps/{app}/signing-keys/{id}",
+            delete(keys::revoke_signing),
+        )
         .route("/apps/{app}/schema", get(schema))
         .route("/apps/{app}/migrations", get(migrations))
         .route("/apps/{app}/logs", get(logs))
+        .merge(permissions::router())
+        .merge(members::router())
         .fallback(async || Error::from(RequestError::NotFound))
         .method_not_allowed_fallback(async || Error::from(RequestError::Method))
         .layer(DefaultBodyLimit::max(limits::PLATFORM_BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(api.clone(), authorize))
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            members::authorize,
+        ))
         .with_state(api);
     Router::new().nest("/platform/v1", routes)
 }
 
-async fn authorize(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let sent = extract::bearer(request.headers()).unwrap_or_default();
-    if bool::from(sent.as_bytes().ct_eq(api.key.as_bytes())) {
-        next.run(request).await
-    } else {
-        Error::Platform(PlatformError::Unauthorized).into_response()
-    }
-}
-
-/// An app as the platform shows it: with its keys, for whoever holds the platform key may use them.
-fn shown(platform: &Platform, app: &App) -> Value {
+/// An app as the platform shows it: with its keys to whoever may use them.
+fn shown(platform: &Platform, app: &App, acting: &Acting) -> Value {
     let revision = app.revision.load();
-    json!({
+    let mut shown = json!({
         "name": app.name,
         "id": app.id,
         "url": platform.url_of(app),
@@ -92,17 +103,20 @@ fn shown(platform: &Platform, app: &App) -> Value {
         "functions": revision.as_ref().map_or_else(Vec::new, |revision| {
             revision.functions().iter().map(|function| json!({ "name": function.guest.name, "route": function.route })).collect()
         }),
-        "anon_key": app.keys.anon(),
-        "service_role_key": app.keys.service_role(),
-    })
+    });
+    if acting.may(APPS_KEYS) {
+        shown["anon_key"] = json!(app.keys.anon());
+        shown["service_role_key"] = json!(app.keys.service_role());
+    }
+    shown
 }
 
-async fn list(State(api): State<Api>) -> Json<Value> {
+async fn list(State(api): State<Api>, Extension(acting): Extension<Acting>) -> Json<Value> {
     Json(
         api.platform
             .apps()
             .iter()
-            .map(|app| shown(&api.platform, app))
+            .map(|app| shown(&api.platform, app, &acting))
             .collect(),
     )
 }
@@ -113,15 +127,24 @@ struct Create {
     name: String,
 }
 
-async fn create(State(api): State<Api>, Body(body): Body) -> Answer<(StatusCode, Json<Value>)> {
+async fn create(
+    State(api): State<Api>,
+    Extension(acting): Extension<Acting>,
+    Body(body): Body,
+) -> Answer<(StatusCode, Json<Value>)> {
     let create: Create = parse(&body)?;
     let app = api.platform.create_app(&create.name).await?;
-    Ok((StatusCode::CREATED, Json(shown(&api.platform, &app))))
+    let shown = shown(&api.platform, &app, &acting);
+    Ok((StatusCode::CREATED, Json(shown)))
 }
 
-async fn show(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<Value>> {
+async fn show(
+    State(api): State<Api>,
+    Extension(acting): Extension<Acting>,
+    Path(app): Path<String>,
+) -> Answer<Json<Value>> {
     let app = api.platform.app(&app)?;
-    Ok(Json(shown(&api.platform, &app)))
+    Ok(Json(shown(&api.platform, &app, &acting)))
 }
 
 async fn remove(State(api): State<Api>, Path(app): Path<String>) -> Answer<StatusCode> {
@@ -290,6 +313,33 @@ async fn schema(State(api): State<Api>, Path(app): Path<String>) -> Answer<Json<
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct TestMail {
+    to: String,
+    /// Whether it goes the way of all mails, which nobody waits for.
+    #[serde(default)]
+    queue: bool,
+}
+
+/// Sends the confirmation with sample values.
+async fn test_mail(
+    State(api): State<Api>,
+    Path(app): Path<String>,
+    Body(body): Body,
+) -> Answer<(StatusCode, Json<Tested>)> {
+    let app = api.platform.app(&app)?;
+    let wanted: TestMail = parse(&body)?;
+    let url = api.platform.url_of(&app);
+    let tested = api.mailer.test(&app, &url, &wanted.to, wanted.queue);
+    let tested = tested.await?;
+    let status = match &tested.reply {
+        None if tested.server.is_some() => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    Ok((status, Json(tested)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct LogQuery {
     component: Option<String>,
     request_id: Option<String>,
@@ -366,7 +416,7 @@ async fn logs(
 }
 
 /// A request's body, within the route's limit.
-struct Body(Bytes);
+pub(super) struct Body(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Error;
@@ -382,7 +432,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, PlatformError> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, PlatformError> {
     serde_json::from_slice(body).map_err(|error| PlatformError::BadRequest(error.to_string()))
 }
 

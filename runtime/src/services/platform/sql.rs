@@ -11,6 +11,8 @@ use sqlx::sqlite::{
 use sqlx::{Row, SqlitePool};
 
 use super::PlatformError;
+use super::keys::SigningKeyRow;
+use super::keys::sql::insert_signing_key;
 use crate::digest::Digest;
 use crate::functions::Files;
 
@@ -18,8 +20,6 @@ pub struct AppRow {
     pub id: AppId,
     pub name: String,
     pub revision: i64,
-    pub signing_key: Vec<u8>,
-    pub public_jwk: String,
     pub created_at: String,
     pub database: DatabaseRow,
 }
@@ -63,7 +63,7 @@ pub struct MoveRow {
 }
 
 pub struct Sql {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 impl Sql {
@@ -90,6 +90,8 @@ impl Sql {
             include_str!("../../../migrations/sqlite/0001_platform.sql"),
             include_str!("../../../migrations/sqlite/0002_database.sql"),
             include_str!("../../../migrations/sqlite/0003_move.sql"),
+            include_str!("../../../migrations/sqlite/0004_keys.sql"),
+            include_str!("../../../migrations/sqlite/0005_members.sql"),
         ];
         let mut tx = self.pool.begin().await?;
         let done: i64 = sqlx::query_scalar("pragma user_version")
@@ -108,7 +110,7 @@ impl Sql {
 
     pub async fn apps(&self) -> Result<Vec<AppRow>, PlatformError> {
         let rows = sqlx::query(
-            "select id, name, revision, signing_key, public_jwk, created_at, engine, database_password from app order by name",
+            "select id, name, revision, created_at, engine, database_password from app order by name",
         )
         .fetch_all(&self.pool)
         .await?;
@@ -128,20 +130,22 @@ impl Sql {
             .collect()
     }
 
-    pub async fn insert_app(&self, app: &AppRow) -> Result<(), PlatformError> {
+    /// Stores an app with its first signing key.
+    pub async fn insert_app(&self, app: &AppRow, key: &SigningKeyRow) -> Result<(), PlatformError> {
         let (engine, secret) = app.database.columns();
+        let mut tx = self.pool.begin().await?;
         sqlx::query(
-            "insert into app (id, name, revision, signing_key, public_jwk, created_at, engine, database_password) values ($1, $2, 0, $3, $4, $5, $6, $7)",
+            "insert into app (id, name, revision, created_at, engine, database_password) values ($1, $2, 0, $3, $4, $5)",
         )
         .bind(app.id.to_string())
         .bind(&app.name)
-        .bind(&app.signing_key)
-        .bind(&app.public_jwk)
         .bind(&app.created_at)
         .bind(engine)
         .bind(secret)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        insert_signing_key(&mut tx, app.id, key).await?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -391,7 +395,7 @@ impl Sql {
     }
 }
 
-fn app_id(text: &str) -> Result<AppId, PlatformError> {
+pub(super) fn app_id(text: &str) -> Result<AppId, PlatformError> {
     let id = text
         .parse()
         .map_err(|_| PlatformError::Corrupt(format!("`{text}` is no app id")))?;
@@ -403,8 +407,6 @@ fn app(row: &SqliteRow) -> Result<AppRow, PlatformError> {
         id: app_id(row.try_get("id")?)?,
         name: row.try_get("name")?,
         revision: row.try_get("revision")?,
-        signing_key: row.try_get("signing_key")?,
-        public_jwk: row.try_get("public_jwk")?,
         created_at: row.try_get("created_at")?,
         database: match (row.try_get("engine")?, row.try_get("database_password")?) {
             ("postgres", Some(password)) => DatabaseRow::Postgres(password),

@@ -162,7 +162,7 @@ pub(super) const CONDITIONS: &[(&str, &str)] = &[
     ),
     (
         "auth.has_permission('note.read')",
-        "coalesce((select min(\"_g\".\"allow\") from \"auth.permission_grants\" as \"_g\" where \"_g\".\"permission\" = 'note.read' and (\"_g\".\"expires_at\" is null or \"_g\".\"expires_at\" > now()) and (\"_g\".\"role\" = pumice_role() or \"_g\".\"user_id\" = pumice_uid())), 0)",
+        "(case when pumice_role() = 'service_role' then exists (select 1 from \"auth.permission_actions\" as \"_n\" where \"_n\".\"permission\" = 'note.read') else coalesce((with recursive \"_held\" (\"_role\") as (select pumice_role() union select \"_m\".\"role\" from \"auth.permission_role_members\" as \"_m\" where \"_m\".\"user_id\" = pumice_uid() union select \"_p\".\"parent\" from \"_held\" join \"auth.permission_role_parents\" as \"_p\" on \"_p\".\"role\" = \"_held\".\"_role\") select min(\"_g\".\"allow\") from (select 'note.read' as \"_wanted\") as \"_a\" join \"auth.permission_actions\" as \"_n\" on \"_n\".\"permission\" = \"_a\".\"_wanted\" join \"auth.permission_grants\" as \"_g\" on \"_g\".\"permission\" in (\"_n\".\"permission\", \"_n\".\"namespace\" || '.*') where (\"_g\".\"expires_at\" is null or \"_g\".\"expires_at\" > now()) and (\"_g\".\"resource\" is null) and (\"_g\".\"role\" in (select \"_role\" from \"_held\") or \"_g\".\"user_id\" = pumice_uid() or \"_g\".\"key_id\" = pumice_claims() ->> 'key_id')), 0) end)",
     ),
     ("nope = 1", "!column \"nope\" does not exist"),
     ("t.id = 1", "!missing FROM-clause entry for table \"t\""),

@@ -244,7 +244,8 @@ async fn what_is_new_is_closed() {
         (&anon, "select count(*)::text from \"new\"\"est\"", "42501"),
         (&anon, "select count(*)::text from mine", "42501"),
         (&anon, "select secret()::text", "42501"),
-        (&anon, "select count(*)::text from auth.users", "42501"),
+        (&anon, "select count(*)::text from auth.users", "\"0\""),
+        (&anon, "select max(aud) from auth.users", "42501"),
         (&user(1), "select count(*)::text from mine", "\"1\""),
         (&user(1), "select count(*)::text from seen", "\"1\""),
         (&user(3), "select count(*)::text from seen", "\"0\""),
@@ -466,7 +467,12 @@ async fn grants_say_what_a_caller_may() {
     let user = Uuid::from_u128(7);
     let (_, app) = app(
         &cluster,
-        &[&format!(
+        &[
+            "insert into auth.permission_namespaces (name, owner) values ('a', 'app')",
+            "insert into auth.permission_actions (permission, namespace, action) values
+            ('a.read', 'a', 'read'), ('a.write', 'a', 'write'), ('a.own', 'a', 'own'),
+            ('a.old', 'a', 'old'), ('a.open', 'a', 'open')",
+            &format!(
             "insert into auth.permission_grants (role, user_id, permission, allow, expires_at) values
             ('authenticated', null, 'a.read', true, null),
             ('authenticated', null, 'a.write', true, null),
