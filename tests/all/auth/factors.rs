@@ -155,6 +155,8 @@ async fn a_factor_raises_the_session(engine: Engine) {
     assert_eq!(app.user(&other).await.refusal(), "403 session_not_found");
     let refreshed = SignedIn::of(&app.refresh(&raised.refresh).await);
     assert_eq!(refreshed.claims()["aal"], "aal2");
+    let before = app.refresh(&ada.refresh).await;
+    assert_eq!(before.refusal(), "400 refresh_token_already_used");
 }
 
 async fn a_code_is_taken_once_and_wrong_ones_are_counted(engine: Engine) {

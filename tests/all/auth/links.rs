@@ -11,6 +11,8 @@ on_both_engines!(
     both_addresses_agree_to_a_change,
     a_link_leads_only_where_the_app_allows,
     clients_with_a_verifier_get_a_code,
+    one_address_alone_changes_nothing,
+    what_a_stranger_prepared_is_gone,
 );
 
 const SITE: &str = "https://shop.example";
@@ -281,4 +283,77 @@ async fn clients_with_a_verifier_get_a_code(engine: Engine) {
     let body = json!({ "auth_code": "00000000-0000-4000-8000-000000000000", "code_verifier": "x".repeat(43) });
     let answer = app.auth("POST", "/token?grant_type=pkce").json(&body).await;
     assert_eq!(answer.refusal(), "404 flow_state_not_found");
+}
+
+/// The code of the newest mail to an address, once it is there.
+async fn mailed(app: &App, to: &str) -> String {
+    let path = format!("/dev/mail.json?to={to}");
+    let mut effects = app.effects().await;
+    let code = effects
+        .until("a mail", async || {
+            let mails = app.get(&path).await.json();
+            mails[0]["token"].as_str().map(str::to_owned)
+        })
+        .await;
+    app.call("DELETE", &path).await;
+    code
+}
+
+async fn with_mailbox(engine: Engine) -> App {
+    let app = engine
+        .server_with("mailbox = true")
+        .await
+        .app("links")
+        .await;
+    app.users("signup = true").await;
+    app
+}
+
+async fn one_address_alone_changes_nothing(engine: Engine) {
+    let app = with_mailbox(engine).await;
+    let (old, new) = ("ada@example.com", "eve@example.com");
+    let body = json!({ "email": old, "password": PASSWORD, "email_confirm": true });
+    app.admin("POST", "/admin/users").json(&body).await;
+    let ada = app.sign_in(old).await;
+    let change = json!({ "email": new });
+    let asked = app
+        .auth("PUT", "/user")
+        .bearer(&ada.access)
+        .json(&change)
+        .await;
+    assert_eq!(asked.status, 200, "{}", asked.text());
+    let current = mailed(&app, old).await;
+    for _ in 0..2 {
+        let code = mailed(&app, new).await;
+        let body = json!({ "type": "email_change", "email": new, "token": code });
+        let half = verify(&app, body).await;
+        assert_eq!(half.json().get("access_token"), None, "{half}");
+        let resend = json!({ "type": "email_change", "email": old });
+        app.auth("POST", "/resend").json(&resend).await.is("200 {}");
+    }
+    app.sign_in(old).await;
+    let body = json!({ "type": "email_change", "email": old, "token": current });
+    verify(&app, body).await;
+    let code = mailed(&app, new).await;
+    let body = json!({ "type": "email_change", "email": new, "token": code });
+    verify(&app, body).await;
+    app.sign_in(new).await;
+}
+
+async fn what_a_stranger_prepared_is_gone(engine: Engine) {
+    let app = with_mailbox(engine).await;
+    let body = json!({ "email": "ada@example.com", "password": "of-the-stranger-1", "data": { "admin": true } });
+    let prepared = app.auth("POST", "/signup").json(&body).await;
+    assert_eq!(prepared.status, 200, "{}", prepared.text());
+    mailed(&app, "ada@example.com").await;
+    let ask = json!({ "email": "ada@example.com" });
+    app.auth("POST", "/otp").json(&ask).await.is("200 {}");
+    let code = mailed(&app, "ada@example.com").await;
+    let body = json!({ "type": "email", "email": "ada@example.com", "token": code });
+    let ada = SignedIn::of(&verify(&app, body).await);
+    assert_eq!(ada.user["user_metadata"].get("admin"), None, "{}", ada.user);
+    let stranger = app
+        .try_sign_in("ada@example.com", "of-the-stranger-1")
+        .await;
+    assert_eq!(stranger.refusal(), "400 invalid_credentials");
 }
